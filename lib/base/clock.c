@@ -1,0 +1,36 @@
+/* clock.c: the one file that asks the time. */
+#include "base/clock.h"
+
+#include <limits.h>
+#include <time.h>
+
+int64_t mh__clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail on Linux with this clock */
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int64_t mh__clock_unix_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec;
+}
+
+int64_t mh__deadline_in(int64_t timeout_ms)
+{
+    if (timeout_ms < 0)
+        return MH__NEVER;
+    return mh__clock_ms() + timeout_ms;
+}
+
+int mh__deadline_left(int64_t deadline)
+{
+    if (deadline == MH__NEVER)
+        return -1;
+    int64_t left = deadline - mh__clock_ms();
+    if (left <= 0)
+        return 0;
+    return left < INT_MAX ? (int)left : INT_MAX;
+}

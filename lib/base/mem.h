@@ -1,0 +1,12 @@
+/* mem.h: the only door to malloc. A test that fails the n-th allocation closes this one. */
+#ifndef MH_BASE_MEM_H
+#define MH_BASE_MEM_H
+
+#include <stddef.h>
+
+void *mh__malloc(size_t size);
+void *mh__calloc(size_t count, size_t size);
+void *mh__realloc(void *ptr, size_t size); /* on NULL, ptr is as it was */
+void mh__free(void *ptr);
+
+#endif

@@ -1,0 +1,58 @@
+/* net.h: names, connections, bytes on sockets. Knows nothing of HTTP.
+ *
+ * Every wait has a deadline (base/clock.h). Every descriptor is close-on-exec and not blocking.
+ * EINTR and short sends are dealt with here; SIGPIPE is never raised. Errors are negated errnos or
+ * MH_ERR_*; a deadline that passes is -ETIMEDOUT. */
+#ifndef MH_NET_NET_H
+#define MH_NET_NET_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include <minihttp/base.h>
+
+#define MH__ADDRESSES_MAX 8   /* of one name that are tried; more only make a failure take longer */
+#define MH__HOST_MAX 255      /* bytes in a host name (RFC 1035 section 2.3.4) */
+#define MH__BACKLOG 1024      /* connections that wait for mh__accept(); the kernel may take fewer */
+
+struct mh__address {
+    struct sockaddr_storage addr;
+    socklen_t len;
+};
+
+struct mh__addresses {
+    size_t count;
+    struct mh__address at[MH__ADDRESSES_MAX];
+};
+
+/* Look a host up: an IPv4 or IPv6 literal at once (without a system call or an allocation), a name
+ * with getaddrinfo() in a thread that is left alone when the deadline comes first. MH_ERR_RESOLVE:
+ * there is no such name, or nobody could say; -ETIMEDOUT. *out is as it was after an error. */
+MH_CHECK int mh__resolve(struct mh__addresses *out, mh_str host, uint16_t port, int64_t deadline);
+
+/* The address of a unix socket. -ENAMETOOLONG, -EINVAL (empty, or with a NUL in it). */
+MH_CHECK int mh__unix_address(struct mh__address *out, mh_str path);
+
+/* Try each address in turn. What is left of the time is shared out among those that are left, so
+ * that a silent first one cannot use it all. Returns a connected descriptor (TCP_NODELAY set where it
+ * is TCP), or the error of the last address that was tried. */
+MH_CHECK int mh__connect(const struct mh__addresses *addresses, int64_t deadline);
+
+/* One recv() when there is something. Returns its bytes, 0 at the end. */
+MH_CHECK ssize_t mh__recv(int fd, void *buf, size_t cap, int64_t deadline);
+
+/* Send it all; the iov is used up. idle_ms: the longest time without progress; negative: no limit. */
+MH_CHECK int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline);
+
+/* "host:port", ":port", "[::1]:0", "unix:/path". */
+MH_CHECK int mh__listen(const char *address);
+MH_CHECK int mh__accept(int listener, struct sockaddr_storage *peer);
+
+/* Say goodbye so that the peer can still read what was sent: no more from us, throw away what comes
+ * until it closes or the deadline is there, then close (RFC 9112 section 9.6). */
+void mh__close_lingering(int fd, int64_t deadline);
+void mh__close(int fd); /* errno as it was; a close that fails has closed */
+
+#endif
