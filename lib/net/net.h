@@ -13,9 +13,13 @@
 
 #include <minihttp/base.h>
 
-#define MH__ADDRESSES_MAX 8   /* of one name that are tried; more only make a failure take longer */
-#define MH__HOST_MAX 255      /* bytes in a host name (RFC 1035 section 2.3.4) */
-#define MH__BACKLOG 1024      /* connections that wait for mh__accept(); the kernel may take fewer */
+#define MH__ADDRESSES_MAX 8 /* of one name that are tried; more only make a failure slower */
+#define MH__HOST_MAX 255    /* bytes in a host name (RFC 1035 section 2.3.4) */
+#define MH__BACKLOG 1024    /* connections that wait for mh__accept(); or what the kernel allows */
+#define MH__ACCEPT_PASSED_MAX 1024  /* dead connections that one mh__accept() passes over */
+#define MH__LISTEN_RESOLVE_MS 10000 /* a name that mh__listen() is given */
+#define MH__LINGER_BYTES                                                                           \
+    (4u << 20) /* thrown away after the last word; a page of uploads, not a disk */
 
 struct mh__address {
     struct sockaddr_storage addr;
@@ -27,32 +31,61 @@ struct mh__addresses {
     struct mh__address at[MH__ADDRESSES_MAX];
 };
 
-/* Look a host up: an IPv4 or IPv6 literal at once (without a system call or an allocation), a name
- * with getaddrinfo() in a thread that is left alone when the deadline comes first. MH_ERR_RESOLVE:
- * there is no such name, or nobody could say; -ETIMEDOUT. *out is as it was after an error. */
-MH_CHECK int mh__resolve(struct mh__addresses *out, mh_str host, uint16_t port, int64_t deadline);
+/* ---- address.c: nothing here makes a system call or allocates. ---- */
+
+/* "127.0.0.1", "::1" (without brackets). false, and *out is as it was, for anything else. */
+MH_CHECK bool mh__literal_address(struct mh__address *out, mh_str host, uint16_t port);
 
 /* The address of a unix socket. -ENAMETOOLONG, -EINVAL (empty, or with a NUL in it). */
 MH_CHECK int mh__unix_address(struct mh__address *out, mh_str path);
 
+/* Take "host:port", ":port", "[::1]:port" apart; *host is empty for the second. -EINVAL. */
+MH_CHECK int mh__host_port(mh_str text, mh_str *host, uint16_t *port);
+
+/* ---- resolve.c ---- */
+
+/* Look a host up: an IPv4 or IPv6 literal at once (without a system call or an allocation), a name
+ * with getaddrinfo() in a thread that is left alone when the deadline comes first. MH_ERR_RESOLVE:
+ * there is no such name, or nobody could say, and then *why (which may be NULL) gets static text;
+ * -ETIMEDOUT; -ENOMEM; -EAGAIN: no thread to be had. *out is as it was after an error. */
+MH_CHECK int mh__resolve(struct mh__addresses *out, mh_str host, uint16_t port, int64_t deadline,
+                         const char **why);
+
+/* ---- connect.c ---- */
+
 /* Try each address in turn. What is left of the time is shared out among those that are left, so
- * that a silent first one cannot use it all. Returns a connected descriptor (TCP_NODELAY set where it
- * is TCP), or the error of the last address that was tried. */
+ * that a silent first one cannot use it all. Returns a connected descriptor (TCP_NODELAY set where
+ * it is TCP), or the error of the last address that could be tried from this machine. */
 MH_CHECK int mh__connect(const struct mh__addresses *addresses, int64_t deadline);
+
+/* ---- socket.c ---- */
+
+/* Wait for poll()'s events. Returns what poll() found, -ETIMEDOUT, or what else poll() failed with.
+ * A deadline that has passed still looks once. */
+MH_CHECK int mh__wait(int fd, short events, int64_t deadline);
 
 /* One recv() when there is something. Returns its bytes, 0 at the end. */
 MH_CHECK ssize_t mh__recv(int fd, void *buf, size_t cap, int64_t deadline);
 
-/* Send it all; the iov is used up. idle_ms: the longest time without progress; negative: no limit. */
+/* Send it all; the iov is used up. idle_ms: the longest time without progress; negative: no limit.
+ */
 MH_CHECK int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline);
 
-/* "host:port", ":port", "[::1]:0", "unix:/path". */
-MH_CHECK int mh__listen(const char *address);
-MH_CHECK int mh__accept(int listener, struct sockaddr_storage *peer);
-
 /* Say goodbye so that the peer can still read what was sent: no more from us, throw away what comes
- * until it closes or the deadline is there, then close (RFC 9112 section 9.6). */
+ * until it closes, or the deadline is there, or MH__LINGER_BYTES have come; then close (RFC 9112
+ * section 9.6). */
 void mh__close_lingering(int fd, int64_t deadline);
 void mh__close(int fd); /* errno as it was; a close that fails has closed */
+
+/* ---- listen.c ---- */
+
+/* "host:port", ":port" (IPv6 and IPv4, or IPv4 where there is no IPv6), "[::1]:0", "unix:/path".
+ * What
+ * "[::]:port" is bound to is IPv6 alone. A socket file is replaced when nobody accepts on it. */
+MH_CHECK int mh__listen(const char *address);
+
+/* Wait for a connection, without a limit. *peer may be NULL. A connection that died while it waited
+ * is passed over. MH_ERR_CLOSED after shutdown(listener, SHUT_RDWR). */
+MH_CHECK int mh__accept(int listener, struct sockaddr_storage *peer);
 
 #endif

@@ -1,1 +1,113 @@
-#include <minihttp/base.h>
+/* socket.c: bytes on a connection, and its end. */
+#include "net/net.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+int mh__wait(int fd, short events, int64_t deadline)
+{
+    struct pollfd wanted = {.fd = fd, .events = events};
+    for (;;) {
+        int left = mh__deadline_left(deadline);
+        int count = poll(&wanted, 1, left);
+        if (count > 0)
+            return wanted.revents;
+        if (count < 0 && errno != EINTR)
+            return -errno;
+        if (left >= 0 && mh__deadline_left(deadline) == 0)
+            return -ETIMEDOUT;
+    }
+}
+
+ssize_t mh__recv(int fd, void *buf, size_t cap, int64_t deadline)
+{
+    for (;;) {
+        int found = mh__wait(fd, POLLIN, deadline);
+        if (found < 0)
+            return found;
+        ssize_t len = recv(fd, buf, cap, 0);
+        if (len >= 0)
+            return len;
+        if (errno != EAGAIN && errno != EINTR) /* poll() may have promised too much */
+            return -errno;
+    }
+}
+
+/* What sendmsg() takes at a time; the rest goes with the next call. */
+static size_t iov_count(int count)
+{
+    return (size_t)(count < IOV_MAX ? count : IOV_MAX);
+}
+
+/* Pass over what has gone, and over empty ones. */
+static void advance(struct iovec **iov, int *count, size_t sent)
+{
+    while (*count > 0 && sent >= (*iov)->iov_len) {
+        sent -= (*iov)->iov_len;
+        (*iov)++;
+        (*count)--;
+    }
+    if (*count > 0) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + sent;
+        (*iov)->iov_len -= sent;
+    }
+}
+
+/* Bytes that went at once, 0 when there is no room. */
+static ssize_t send_some(int fd, struct iovec *iov, int count)
+{
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = iov_count(count)};
+    ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL);
+    if (sent >= 0)
+        return sent;
+    return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+}
+
+int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline)
+{
+    advance(&iov, &count, 0);
+    while (count > 0) {
+        ssize_t sent = send_some(fd, iov, count);
+        if (sent < 0)
+            return (int)sent;
+        advance(&iov, &count, (size_t)sent);
+        if (count == 0)
+            break;
+        int found = mh__wait(fd, POLLOUT, mh__deadline_min(deadline, mh__deadline_in(idle_ms)));
+        if (found < 0)
+            return found;
+    }
+    return 0;
+}
+
+static void throw_away(int fd, int64_t deadline)
+{
+    char waste[4096];
+    size_t left = MH__LINGER_BYTES;
+    while (left > 0) {
+        ssize_t len = mh__recv(fd, waste, sizeof(waste) < left ? sizeof(waste) : left, deadline);
+        if (len <= 0)
+            return;
+        left -= (size_t)len;
+    }
+}
+
+void mh__close_lingering(int fd, int64_t deadline)
+{
+    int before = errno;
+    if (shutdown(fd, SHUT_WR) == 0)
+        throw_away(fd, deadline);
+    mh__close(fd);
+    errno = before;
+}
+
+void mh__close(int fd)
+{
+    int before = errno;
+    (void)close(fd);
+    errno = before;
+}
