@@ -77,16 +77,16 @@ MH_API void mh_h1_init(mh_h1 *h1, mh_h1_role role, size_t head_max);
 
 /* Read: take the next event from the front of *in, and move *in past what was consumed. After
  * MH_H1_NEED_MORE, call again with the bytes that were left and more behind them (they may have
- * moved). Slices in *view die with the bytes that they point at, or with the next call that gets the
- * view. Of a request: HEAD, BODY..., END. Of a response: HEAD for each 1xx, HEAD, BODY..., END.
+ * moved). Slices in *view die with the bytes that they point at, or with the next call that gets
+ * the view. Of a request: HEAD, BODY..., END. Of a response: HEAD for each 1xx, HEAD, BODY..., END.
  *
  * Returns an mh_h1_event or an error: MH_ERR_MALFORMED (RFC 9112 sections 2 to 5), MH_ERR_FRAMING
- * (section 6.3), MH_ERR_CODING (section 7), MH_ERR_TOO_LARGE. After an error view->fault is set, and
- * nothing more can be read from this connection; a server can still put its answer. */
+ * (section 6.3), MH_ERR_CODING (section 7), MH_ERR_TOO_LARGE. After an error view->fault is set,
+ * and nothing more can be read from this connection; a server can still put its answer. */
 MH_API MH_CHECK int mh_h1_next(mh_h1 *h1, mh_str *in, mh_h1_view *view);
 
-/* The peer closed its side, and mh_h1_next() wanted more. Returns MH_H1_END (a body that lasts until
- * close is complete), MH_H1_CLOSED (between messages), MH_H1_SWITCHED, MH_H1_PAUSED, or
+/* The peer closed its side, and mh_h1_next() wanted more. Returns MH_H1_END (a body that lasts
+ * until close is complete), MH_H1_CLOSED (between messages), MH_H1_SWITCHED, MH_H1_PAUSED, or
  * MH_ERR_CLOSED: in the middle of a message (RFC 9112 section 8). */
 MH_API MH_CHECK int mh_h1_eof(mh_h1 *h1, mh_h1_view *view);
 
@@ -98,16 +98,17 @@ MH_API uint64_t mh_h1_body_left(const mh_h1 *h1);
  * false once a byte of the body has come or a response was put. */
 MH_API bool mh_h1_wants_continue(const mh_h1 *h1);
 
-/* Write: append a head to *out. The version is always HTTP/1.1. Framing is read from the fields: one
- * Content-Length, or Transfer-Encoding: chunked. Where there is neither, a request has no body, and a
- * response is chunked, or lasts until close for an HTTP/1.0 client; the field that says so is added.
- * So is "Connection: close" to a response after which the connection cannot go on, and "Connection:
- * keep-alive" for an HTTP/1.0 client. A request needs a valid Host field. status 1xx: an interim
- * head, others may follow; it is left out for an HTTP/1.0 client.
+/* Write: append a head to *out. The version is always HTTP/1.1. Framing is read from the fields:
+ * one Content-Length, or Transfer-Encoding: chunked. Where there is neither, a request has no body,
+ * and a response is chunked, or lasts until close for an HTTP/1.0 client; the field that says so is
+ * added. So is "Connection: close" to a response after which the connection cannot go on, and
+ * "Connection: keep-alive" for an HTTP/1.0 client. A request needs a valid Host field. status 1xx:
+ * an interim head, others may follow; it is left out for an HTTP/1.0 client.
  *
  * Returns 0; -EINVAL, and nothing is written: a byte that is not allowed (CR, LF and NUL first of
  * all), a field twice that may be there once, framing fields where RFC 9110 section 8.6 or RFC 9112
- * section 6.1 forbid them, a call out of order; -ENOMEM or MH_ERR_TOO_LARGE, with *out as it was. */
+ * section 6.1 forbid them, a call out of order; -ENOMEM or MH_ERR_TOO_LARGE, with *out as it was.
+ */
 MH_API MH_CHECK int mh_h1_put_head(mh_h1 *h1, const mh_h1_head *head, mh_buf *out);
 
 /* Append some of the body, with its framing. To a HEAD request nothing is written. Returns 0;
@@ -117,7 +118,8 @@ MH_API MH_CHECK int mh_h1_put_body(mh_h1 *h1, mh_str data, mh_buf *out);
 
 /* End the message. Trailers only where the body is chunked (they are left out where it is not, RFC
  * 9110 section 6.5.1), and none that frames or routes. Returns 0; MH_ERR_FRAMING when the body is
- * shorter than announced; -EINVAL; -ENOMEM; MH_ERR_TOO_LARGE. After an error nothing was written. */
+ * shorter than announced; -EINVAL; -ENOMEM; MH_ERR_TOO_LARGE. After an error nothing was written.
+ */
 MH_API MH_CHECK int mh_h1_put_end(mh_h1 *h1, mh_headers trailers, mh_buf *out);
 
 /* Both messages are over, and the connection can carry another exchange (RFC 9112 section 9.3). */

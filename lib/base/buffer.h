@@ -26,6 +26,15 @@ static inline void mh__buf_truncate(mh_buf *buf, size_t len)
         buf->data[len] = '\0';
 }
 
+/* A buffer over an array of the caller's, all of it: it never grows (MH_ERR_TOO_LARGE when it is
+ * full) and is never freed. */
+static inline mh_buf mh__buf_over(char *array, size_t size)
+{
+    assert(size > 1);
+    array[0] = '\0';
+    return (mh_buf){.data = array, .cap = size, .max = size - 1};
+}
+
 MH_CHECK int mh__buf_vprintf(mh_buf *buf, const char *fmt, va_list args) MH_PRINTF(2, 0);
 
 #endif

@@ -7,7 +7,7 @@
 /* A deadline is a point on the monotonic clock, in milliseconds. */
 #define MH__NEVER INT64_MAX
 
-int64_t mh__clock_ms(void);    /* monotonic: never set, never goes back */
+int64_t mh__clock_ms(void);     /* monotonic: never set, never goes back */
 int64_t mh__clock_unix_s(void); /* wall clock: seconds since 1970 */
 
 /* A deadline in timeout_ms from now; negative: never. */

@@ -1,1 +1,562 @@
-#include <minihttp/base.h>
+/* head.c: start lines, field lines and trailers, from bytes to slices. Grammar only; what the
+ * fields mean is for framing.c.
+ *
+ * One state machine reads a head in whatever pieces it comes. When the head came whole, the slices
+ * are recorded on the way. When it came in pieces, the pieces are checked as they come, each byte
+ * once, and the slices (which may have moved meanwhile) are recorded by a second walk at the end.
+ */
+#include <string.h>
+
+#include "base/str.h"
+#include "http/h1.h"
+#include "http/scan.h"
+
+struct reader {
+    mh_h1 *h1;
+    mh_h1_view *view;
+    struct mh__seen *seen;
+    struct mh__input in;
+    const char *p;        /* the next byte; a function that is on its way has its own */
+    const char *overflow; /* where view->unfolded was full, or NULL */
+    uint8_t state;        /* enum mh__reading */
+    uint8_t fields;       /* so far */
+    uint16_t folded;      /* bytes of view->unfolded in use */
+    bool unfolding;       /* the value that is read belongs to the field before it */
+};
+
+enum { MORE = 1 }; /* beside 0 and errors: the input ends here */
+
+/* Not inlined, so that the way of good input stays short. */
+__attribute__((noinline, cold)) static int bad(struct reader *r, const char *at, const char *reason)
+{
+    return mh__fault(r->h1, r->view, r->in, MH_ERR_MALFORMED, 400, at, reason);
+}
+
+/* ---- field names ---- */
+
+static uint64_t word(const char *p)
+{
+    uint64_t w;
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+/* Eight bytes in lower case. Only for tokens: there 0x20 makes no letter or "-" of anything else.
+ */
+static uint64_t lower_word(const char *p)
+{
+    return word(p) | 0x2020202020202020u;
+}
+
+static bool same_tail(const char *p, const char *lower, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if ((p[i] | 0x20) != lower[i])
+            return false;
+    }
+    return true;
+}
+
+MH__INLINE enum mh__kind kind_of(mh_str name)
+{
+    const char *p = name.ptr;
+    switch (name.len) {
+    case 4:
+        return same_tail(p, "host", 4) ? MH__HOST : MH__KINDS;
+    case 6:
+        return same_tail(p, "expect", 6) ? MH__EXPECT : MH__KINDS;
+    case 7:
+        return same_tail(p, "upgrade", 7) ? MH__UPGRADE_FIELD : MH__KINDS;
+    case 10:
+        return lower_word(p) == word("connecti") && same_tail(p + 8, "on", 2) ? MH__CONNECTION
+                                                                              : MH__KINDS;
+    case 14:
+        return lower_word(p) == word("content-") && same_tail(p + 8, "length", 6)
+                   ? MH__CONTENT_LENGTH
+                   : MH__KINDS;
+    case 17:
+        return lower_word(p) == word("transfer") && same_tail(p + 8, "-encoding", 9)
+                   ? MH__TRANSFER_ENCODING
+                   : MH__KINDS;
+    default:
+        return MH__KINDS;
+    }
+}
+
+MH__INLINE void see(struct mh__seen *seen, enum mh__kind kind, size_t index)
+{
+    if (seen->count[kind]++ == 0)
+        seen->first[kind] = (uint8_t)index;
+}
+
+enum mh__kind mh__field_kind(mh_str name)
+{
+    return kind_of(name);
+}
+
+void mh__see(struct mh__seen *seen, mh_str name, size_t index)
+{
+    enum mh__kind kind = kind_of(name);
+    if (kind != MH__KINDS)
+        see(seen, kind, index);
+}
+
+/* ---- start lines ---- */
+
+/* Two hexadecimal digits behind the "%" at *p (RFC 3986 section 2.1); on 0 they are passed. */
+static int percent(struct reader *r, const char **p)
+{
+    for (int i = 1; i <= 2; i++) {
+        if (*p + i == r->in.end)
+            return MORE;
+        if (mh__hex((*p)[i]) < 0)
+            return bad(r, *p + i, "broken percent-encoding in the target");
+    }
+    *p += 3;
+    return 0;
+}
+
+__attribute__((noinline, cold)) static int bad_in_target(struct reader *r, const char *at)
+{
+    if (*at == '\r' || *at == '\n')
+        return bad(r, at, "the request line has no version");
+    return bad(r, at, "byte that this form of target may not hold");
+}
+
+/* Up to the SP behind the target. */
+MH__INLINE int target(struct reader *r, const char **p)
+{
+    bool origin = r->state == MH__TARGET_ORIGIN;
+    for (;;) {
+        if (origin)
+            *p = mh__scan_target(r->in.start, *p, r->in.end);
+        while (!origin && *p < r->in.end && mh__is(**p, MH__URI))
+            ++*p;
+        if (*p == r->in.end)
+            return MORE;
+        if (**p == ' ')
+            return 0;
+        if (**p != '%')
+            return bad_in_target(r, *p);
+        int step = percent(r, p);
+        if (step != 0)
+            return step;
+    }
+}
+
+__attribute__((noinline, cold)) static int bad_start(struct reader *r, const char *at, size_t i)
+{
+    if (i > 8)
+        return bad(r, at, "malformed status");
+    /* A version that we do not speak is another thing than no version at all (RFC 9110, 15.6.6). */
+    if (i == 5 && mh__is_digit(*at))
+        return mh__fault(r->h1, r->view, r->in, MH_ERR_MALFORMED, 505, at,
+                         "HTTP version not supported");
+    return bad(r, at, "malformed HTTP version");
+}
+
+/* Do the bytes from `from` on, those before *p seen already, follow the pattern? '#' stands for a
+ * digit, '+' for one that is not 0. On 0 they are passed. */
+static int follow(struct reader *r, const char **p, const char *from, const char *pattern)
+{
+    for (size_t i = (size_t)(*p - from); pattern[i] != '\0'; i++, ++*p) {
+        if (*p == r->in.end)
+            return MORE;
+        char c = **p;
+        bool fits = pattern[i] == '#'   ? mh__is_digit(c)
+                    : pattern[i] == '+' ? mh__is_digit(c) && c != '0'
+                                        : c == pattern[i];
+        if (!fits)
+            return bad_start(r, *p, i);
+    }
+    return 0;
+}
+
+/* HTTP-version = %s"HTTP/" DIGIT "." DIGIT, then CRLF (RFC 9112 section 2.3). */
+static int odd_version(struct reader *r, const char **p)
+{
+    const char *from = *p;
+    int step = follow(r, p, from, "HTTP/1.#\r\n");
+    if (step == MORE)
+        *p = from; /* ten bytes at the most: look at them again */
+    return step;
+}
+
+MH__INLINE int version_line(struct reader *r, const char **p)
+{
+    const char *v = *p;
+    if (r->in.end - v < 10 || word(v) != word("HTTP/1.1") || v[8] != '\r' || v[9] != '\n')
+        return odd_version(r, p);
+    *p += 10;
+    return 0;
+}
+
+/* An empty line that an old client sent behind its last body (RFC 9112 section 2.2). */
+MH__INLINE int empty_line(struct reader *r, const char **p)
+{
+    if (*p == r->in.end)
+        return MORE;
+    if (**p != '\r')
+        return 0;
+    if (r->in.end - *p < 2)
+        return MORE;
+    if ((*p)[1] != '\n')
+        return bad(r, *p + 1, "CR without LF");
+    *p += 2;
+    return 0;
+}
+
+/* request-line = method SP request-target SP HTTP-version CRLF (RFC 9112 section 3). */
+MH__INLINE int request_line(struct reader *r, const char **at)
+{
+    const char *p = *at, *mark = p, *end = r->in.end;
+    mh_h1_head *head = &r->view->head;
+    int step;
+    switch (r->state) {
+    case MH__START:
+        step = empty_line(r, &p);
+        if (step != 0)
+            break;
+        r->state = MH__METHOD_FIRST;
+        /* fall through */
+    case MH__METHOD_FIRST:
+        step = MORE;
+        if (p == end)
+            break;
+        if (!mh__is(*p, MH__TOKEN))
+            return bad(r, p, "byte that no method may hold");
+        mark = p;
+        r->state = MH__METHOD;
+        /* fall through */
+    case MH__METHOD:
+        step = MORE;
+        while (p < end && mh__is(*p, MH__TOKEN))
+            p++;
+        if (p == end)
+            break;
+        if (*p != ' ')
+            return bad(r, p, "byte that no method may hold");
+        head->method = (mh_str){mark, (size_t)(p - mark)};
+        p++;
+        r->state = MH__TARGET_FIRST;
+        /* fall through */
+    case MH__TARGET_FIRST:
+        step = MORE;
+        if (p == end)
+            break;
+        if (!mh__is(*p, MH__URI) && *p != '%')
+            return bad_in_target(r, p);
+        r->state = *p == '/' ? MH__TARGET_ORIGIN : MH__TARGET_OTHER;
+        mark = p;
+        /* fall through */
+    case MH__TARGET_ORIGIN:
+    case MH__TARGET_OTHER:
+        step = target(r, &p);
+        if (step != 0)
+            break;
+        head->target = (mh_str){mark, (size_t)(p - mark)};
+        p++;
+        r->state = MH__VERSION;
+        /* fall through */
+    default: /* MH__VERSION */
+        step = version_line(r, &p);
+        if (step != 0)
+            break;
+        head->minor_version = p[-3] - '0';
+        r->state = MH__FIELD;
+    }
+    *at = p;
+    return step;
+}
+
+/* CR is at *p: is LF behind it? On 0 both are passed. */
+MH__INLINE int line_end(struct reader *r, const char **p)
+{
+    if (r->in.end - *p < 2)
+        return MORE;
+    if ((*p)[1] != '\n')
+        return bad(r, *p + 1, "CR without LF");
+    *p += 2;
+    return 0;
+}
+
+__attribute__((noinline, cold)) static int bad_text(struct reader *r, const char *at)
+{
+    return bad(r, at, *at == '\n' ? "LF without CR" : "control byte in a field value or reason");
+}
+
+/* A run of VCHAR, obs-text, SP and HTAB, up to its CRLF, which is left where it is. */
+MH__INLINE int text(struct reader *r, const char **p)
+{
+    for (;;) {
+        *p = mh__scan_value(r->in.start, *p, r->in.end);
+        if (*p == r->in.end)
+            return MORE;
+        if (**p == '\r')
+            return 0;
+        if (**p != '\t')
+            return bad_text(r, *p);
+        ++*p;
+    }
+}
+
+static int status_of(const char *digits)
+{
+    return (digits[0] - '0') * 100 + (digits[1] - '0') * 10 + (digits[2] - '0');
+}
+
+/* status-line = HTTP-version SP status-code SP [ reason-phrase ] CRLF (RFC 9112 section 4). No
+ * empty line may stand in front of it. */
+static int status_line(struct reader *r, const char **p)
+{
+    static const char pattern[] = "HTTP/1.# +## ";
+    const char *start = r->in.start, *reason = start + sizeof pattern - 1;
+    mh_h1_head *head = &r->view->head;
+    int step;
+    if (r->state == MH__START) {
+        step = follow(r, p, start, pattern);
+        if (step != 0)
+            return step;
+        r->state = MH__REASON;
+    }
+    step = text(r, p);
+    if (step != 0)
+        return step;
+    head->minor_version = start[7] - '0';
+    head->status = status_of(start + 9);
+    head->reason = (mh_str){reason, (size_t)(*p - reason)};
+    step = line_end(r, p);
+    if (step == 0)
+        r->state = MH__FIELD;
+    return step;
+}
+
+/* ---- field lines ---- */
+
+MH__INLINE bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* OWS is no part of a value (RFC 9112 section 5.1). */
+MH__INLINE mh_str trimmed(const char *p, const char *end)
+{
+    while (p < end && is_blank(*p))
+        p++;
+    while (p < end && is_blank(end[-1]))
+        end--;
+    return (mh_str){p, (size_t)(end - p)};
+}
+
+__attribute__((noinline, cold)) static int too_large(struct reader *r, const char *at, int status,
+                                                     const char *reason)
+{
+    return mh__fault(r->h1, r->view, r->in, MH_ERR_TOO_LARGE, status, at, reason);
+}
+
+/* Add to view->unfolded. What does not fit is reported when the head is complete, as all limits on
+ * what a head means are, so that it does not matter how the bytes came. */
+static void keep(struct reader *r, mh_str *value, mh_str piece)
+{
+    if (piece.len > sizeof r->view->unfolded - r->folded) {
+        r->overflow = r->overflow ? r->overflow : piece.ptr;
+        return;
+    }
+    if (piece.len > 0)
+        memcpy(r->view->unfolded + r->folded, piece.ptr, piece.len);
+    r->folded = (uint16_t)(r->folded + piece.len);
+    value->len += piece.len;
+}
+
+/* A folded line of a response is one value, with an SP where the fold was (RFC 9112 section 5.2).
+ * The caller's buffer is not ours to write in, so it is put together in the view. */
+__attribute__((noinline, cold)) static void unfold(struct reader *r, mh_str *value, mh_str piece)
+{
+    const char *top = r->view->unfolded + r->folded;
+    bool begun = value->len > 0 && value->ptr + value->len == top;
+    if (!begun) {
+        mh_str first = *value;
+        *value = (mh_str){top, 0};
+        keep(r, value, first);
+    }
+    /* An empty piece adds nothing: a value has no white space at either end. */
+    if (value->len > 0 && piece.len > 0)
+        keep(r, value, MH_STR(" "));
+    keep(r, value, piece);
+    r->unfolding = false;
+}
+
+/* What is at the start of a line if it is no field name. 0: a fold. */
+__attribute__((noinline, cold)) static int odd_line(struct reader *r, const char *at)
+{
+    if (!is_blank(*at))
+        return bad(r, at,
+                   *at == ':'    ? "empty field name"
+                   : *at == '\n' ? "LF without CR"
+                                 : "byte that no field name may hold");
+    if (r->fields == 0)
+        return bad(r, at, "white space before the first field"); /* RFC 9112 section 2.2 */
+    if (r->h1->role == MH_H1_SERVER)
+        return bad(r, at, "folded field line"); /* obs-fold, RFC 9112 section 5.2 */
+    r->unfolding = true;
+    return 0;
+}
+
+__attribute__((noinline, cold)) static int bad_name(struct reader *r, const char *at)
+{
+    return bad(r, at,
+               is_blank(*at)                ? "white space before the colon" /* 9112, 5.1 */
+               : *at == '\r' || *at == '\n' ? "a line without a colon"
+                                            : "byte that no field name may hold");
+}
+
+/* field-name: a token up to its colon. */
+MH__INLINE int name(struct reader *r, const char **p)
+{
+    *p = mh__scan_name(r->in.start, *p, r->in.end);
+    while (*p < r->in.end && mh__is(**p, MH__TOKEN))
+        ++*p;
+    if (*p == r->in.end)
+        return MORE;
+    return **p == ':' ? 0 : bad_name(r, *p);
+}
+
+MH__INLINE void take_value(struct reader *r, mh_header *field, mh_str value)
+{
+    if (r->unfolding) {
+        unfold(r, &field->value, value);
+        return;
+    }
+    field->value = value;
+    enum mh__kind kind = kind_of(field->name);
+    if (kind != MH__KINDS)
+        see(r->seen, kind, r->fields - 1u);
+}
+
+/* field-line = field-name ":" OWS field-value OWS, CRLF behind each, and an empty line behind all
+ * (RFC 9112 section 5). Returns 0 when the empty line is passed. */
+MH__INLINE int field_lines(struct reader *r, const char **at)
+{
+    const char *p = *at, *mark = p, *value_end;
+    mh_header unknown = {{NULL, 0}, {NULL, 0}}; /* its name was read in an earlier call */
+    mh_header *field = &unknown;
+    int step;
+    for (;;) {
+        switch (r->state) {
+        case MH__FIELD:
+            step = MORE;
+            if (p == r->in.end)
+                goto out;
+            if (*p == '\r') {
+                step = line_end(r, &p);
+                goto out;
+            }
+            mark = p;
+            if (!mh__is(*p, MH__TOKEN)) {
+                step = odd_line(r, p);
+                if (step != 0)
+                    return step;
+                r->state = MH__FIELD_VALUE;
+                continue;
+            }
+            if (r->fields == MH_HEADERS_MAX)
+                return too_large(r, p, 431, "too many fields");
+            field = r->view->headers + r->fields++;
+            r->state = MH__NAME;
+            /* fall through */
+        case MH__NAME:
+            step = name(r, &p);
+            if (step != 0)
+                goto out;
+            field->name = (mh_str){mark, (size_t)(p - mark)};
+            p++;
+            mark = p;
+            r->state = MH__FIELD_VALUE;
+            /* fall through */
+        default: /* MH__FIELD_VALUE */
+            step = text(r, &p);
+            if (step != 0)
+                goto out;
+            value_end = p;
+            step = line_end(r, &p);
+            if (step != 0)
+                goto out;
+            take_value(r, field, trimmed(mark, value_end));
+            r->state = MH__FIELD;
+        }
+    }
+out:
+    *at = p;
+    return step;
+}
+
+/* ---- all of it ---- */
+
+static int walk(struct reader *r)
+{
+    const char *p = r->p;
+    int step = 0;
+    if (r->state < MH__FIELD)
+        step = r->h1->role == MH_H1_SERVER ? request_line(r, &p) : status_line(r, &p);
+    if (step == 0)
+        step = field_lines(r, &p);
+    r->p = p;
+    return step;
+}
+
+/* The slices of a head that came in pieces. */
+static int walk_again(struct reader *r)
+{
+    r->p = r->in.start;
+    r->state = r->h1->flags & MH__TRAILERS ? MH__FIELD : MH__START;
+    r->fields = 0;
+    r->folded = 0;
+    r->unfolding = false;
+    r->overflow = NULL;
+    *r->seen = (struct mh__seen){{0}, {0}};
+    return walk(r);
+}
+
+/* The input ends in the middle: remember where, unless it is too long already. */
+static ptrdiff_t pause_at(struct reader *r)
+{
+    mh_h1 *h1 = r->h1;
+    size_t len = (size_t)(r->in.end - r->in.start);
+    if (len < h1->head_max) {
+        h1->reading = r->state;
+        h1->fields = r->fields;
+        h1->scanned = (uint32_t)(r->p - r->in.start);
+        return 0;
+    }
+    if (r->state >= MH__TARGET_FIRST && r->state <= MH__TARGET_OTHER)
+        return too_large(r, NULL, 414, "the request target is too long");
+    return too_large(r, NULL, 431,
+                     h1->flags & MH__TRAILERS ? "the trailers are too long"
+                                              : "the head is too long");
+}
+
+ptrdiff_t mh__head_read(mh_h1 *h1, mh_str in, mh_h1_view *view, struct mh__seen *seen)
+{
+    size_t len = in.len < h1->head_max ? in.len : h1->head_max;
+    struct reader r = {
+        .h1 = h1,
+        .view = view,
+        .seen = seen,
+        .in = {in.ptr, in.ptr + len},
+        .p = in.ptr + h1->scanned,
+        .state = h1->reading,
+        .fields = h1->fields,
+    };
+    view->head = (mh_h1_head){.headers = {view->headers, 0}};
+    int step = walk(&r);
+    if (step == 0 && h1->scanned > 0)
+        step = walk_again(&r);
+    if (step == 0 && r.overflow)
+        step = too_large(&r, r.overflow, 431, "folded field values are too long");
+    if (step == MORE)
+        return pause_at(&r);
+    if (step < 0)
+        return step;
+    view->head.headers.count = r.fields;
+    return r.p - in.ptr;
+}
