@@ -116,9 +116,16 @@ static int put(struct mh__exchange *ex, int status, const char *type, mh_str bod
     return err < 0 ? err : mh_h1_put_end(&ex->h1, (mh_headers){0}, &ex->out);
 }
 
+/* After a 2xx to a CONNECT the bytes are no longer HTTP (RFC 9110 section 9.3.6), and nobody here
+ * could carry them. */
+static bool opens_tunnel(const struct mh__exchange *ex, int status)
+{
+    return status < 300 && mh_str_equal(ex->request.method, "CONNECT");
+}
+
 static bool may_reply(const struct mh__exchange *ex, int status, const char *type, mh_str body)
 {
-    if (ex->status || status < 200 || status > 599)
+    if (ex->status || status < 200 || status > 599 || opens_tunnel(ex, status))
         return false;
     if (body.len > 0 && (!body.ptr || !has_content(status)))
         return false;
