@@ -19,22 +19,24 @@ extern "C" {
 #define MH_FETCH_CONNECT_TIMEOUT_MS 10000 /* name and connection together */
 #define MH_FETCH_IDLE_TIMEOUT_MS 30000    /* no byte either way */
 #define MH_FETCH_HEAD_MAX (64u << 10)     /* bytes in a response's head */
+#define MH_FETCH_REQUEST_HEAD_MAX 16384   /* bytes in a request's head, most of it the URL */
 
-/* Send one GET, call recv() once, return how many raw bytes came: head and body as they are, at most
- * cap, at least 1. buf is not NUL-terminated. http only. Nothing is allocated, but by the resolver
- * for a host name. Waits no longer than MH_FETCH_CONNECT_TIMEOUT_MS to be connected, then
+/* Send one GET, call recv() once, return how many raw bytes came: head and body as they are, at
+ * most cap, at least 1. buf is not NUL-terminated. http only. Nothing is allocated, but by the
+ * resolver for a host name. Waits no longer than MH_FETCH_CONNECT_TIMEOUT_MS to be connected, then
  * MH_FETCH_IDLE_TIMEOUT_MS.
  *
- * Errors: MH_ERR_URL, MH_ERR_SCHEME, MH_ERR_RESOLVE, MH_ERR_CLOSED (nothing came), -ETIMEDOUT,
- * -ECONNREFUSED and the other errnos of connect(), send() and recv(), -EINVAL when cap is 0. */
+ * Errors: MH_ERR_URL, MH_ERR_SCHEME, MH_ERR_TOO_LARGE (the URL, see MH_FETCH_REQUEST_HEAD_MAX),
+ * MH_ERR_RESOLVE, MH_ERR_CLOSED (nothing came), -ETIMEDOUT, -ECONNREFUSED and the other errnos of
+ * connect(), send() and recv(), -EINVAL when cap is 0. */
 MH_API MH_CHECK ssize_t mh_get_once(const char *url, void *buf, size_t cap);
 
-/* GET a URL, append the body to *body with its framing removed, return the status (100..999, whatever
- * it is: a 404 is no error) or an error. body->max is the ceiling: MH_ERR_TOO_LARGE above it. On an
- * error *body is as it was. http only; redirects are not followed.
+/* GET a URL, append the body to *body with its framing removed, return the status (100..999,
+ * whatever it is: a 404 is no error) or an error. body->max is the ceiling: MH_ERR_TOO_LARGE above
+ * it. On an error *body is as it was. http only; redirects are not followed.
  *
- * Errors: those of mh_get_once(), MH_ERR_MALFORMED, MH_ERR_FRAMING, MH_ERR_CODING, MH_ERR_TOO_LARGE,
- * -ENOMEM. */
+ * Errors: those of mh_get_once(), MH_ERR_MALFORMED, MH_ERR_FRAMING, MH_ERR_CODING,
+ * MH_ERR_TOO_LARGE, -ENOMEM. */
 MH_API MH_CHECK int mh_get(const char *url, mh_buf *body);
 
 /* How far a transfer came. On an error: where it happened. */
@@ -107,8 +109,8 @@ typedef struct mh_client mh_client;
  * callback returned. Redirects are handed to the caller. */
 MH_API MH_CHECK int mh_client_fetch(mh_client *client, const mh_fetch *fetch, mh_response *res);
 
-/* mh_get_once() with the options of a fetch, and an account in *res (status and head stay empty: the
- * bytes are not looked at). A body and other methods are sent too. Callbacks are not called. */
+/* mh_get_once() with the options of a fetch, and an account in *res (status and head stay empty:
+ * the bytes are not looked at). A body and other methods are sent too. Callbacks are not called. */
 MH_API MH_CHECK ssize_t mh_client_fetch_once(mh_client *client, const mh_fetch *fetch, void *buf,
                                              size_t cap, mh_response *res);
 

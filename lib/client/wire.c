@@ -1,1 +1,118 @@
-#include <minihttp/base.h>
+/* wire.c: the waiting, and nothing but the waiting: one connection, with the limits of one fetch.
+ * It does not look at what it carries. */
+#include "client/client.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "net/net.h"
+
+static int or_default(int given, int standard)
+{
+    return given == 0 ? standard : given;
+}
+
+int mh__wire_init(struct mh__wire *wire, const mh_fetch *fetch)
+{
+    wire->fd = -1;
+    wire->phase = MH_PHASE_START;
+    wire->unsent = 0;
+    wire->detail = NULL;
+    wire->timeout_ms = or_default(fetch->timeout_ms, MH_FETCH_TIMEOUT_MS);
+    wire->connect_ms = or_default(fetch->connect_timeout_ms, MH_FETCH_CONNECT_TIMEOUT_MS);
+    wire->idle_ms = or_default(fetch->idle_timeout_ms, MH_FETCH_IDLE_TIMEOUT_MS);
+    wire->deadline = mh__deadline_in(wire->timeout_ms);
+    wire->connect_deadline = mh__deadline_in(wire->connect_ms);
+    if (wire->timeout_ms >= -1 && wire->connect_ms >= -1 && wire->idle_ms >= -1)
+        return 0;
+    wire->detail = "a timeout below -1";
+    return -EINVAL;
+}
+
+void mh__wire_explain(struct mh__wire *wire, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(wire->words, sizeof(wire->words), fmt, args);
+    va_end(args);
+    wire->detail = len >= 0 ? wire->words : NULL;
+}
+
+/* Whose time was it that ran out? A timeout of the kernel's own is none of ours. */
+static int connect_failed(struct mh__wire *wire, int err)
+{
+    if (err != -ETIMEDOUT)
+        return err;
+    if (mh__deadline_left(wire->deadline) == 0)
+        mh__wire_explain(wire, "not complete within %d ms", wire->timeout_ms);
+    else if (mh__deadline_left(wire->connect_deadline) == 0)
+        mh__wire_explain(wire, "no connection within %d ms", wire->connect_ms);
+    return err;
+}
+
+static int transfer_failed(struct mh__wire *wire, int err)
+{
+    if (err != -ETIMEDOUT)
+        return err;
+    if (mh__deadline_left(wire->deadline) == 0)
+        mh__wire_explain(wire, "not complete within %d ms", wire->timeout_ms);
+    else if (wire->idle_ms >= 0)
+        mh__wire_explain(wire, "no byte for %d ms", wire->idle_ms);
+    return err;
+}
+
+int mh__wire_connect(struct mh__wire *wire, const mh_url *url)
+{
+    struct mh__addresses found;
+    int64_t deadline = mh__deadline_min(wire->deadline, wire->connect_deadline);
+    wire->phase = MH_PHASE_RESOLVE;
+    int err = mh__resolve(&found, url->host, url->port, deadline, &wire->detail);
+    if (err < 0)
+        return connect_failed(wire, err);
+    wire->phase = MH_PHASE_CONNECT;
+    int fd = mh__connect(&found, deadline);
+    if (fd < 0)
+        return connect_failed(wire, fd);
+    wire->fd = fd;
+    return 0;
+}
+
+/* sendmsg() does not write through iov_base, whose type says that it could. */
+static struct iovec slice(mh_str s)
+{
+    return (struct iovec){(void *)(uintptr_t)s.ptr, s.len};
+}
+
+int mh__wire_send(struct mh__wire *wire, const struct mh__request *request)
+{
+    struct iovec iov[] = {slice(mh_buf_str(&request->head)), slice(request->body)};
+    wire->phase = MH_PHASE_SEND;
+    int err = mh__send(wire->fd, iov, 2, wire->idle_ms, wire->deadline);
+    if (err < 0 && err != -EPIPE && err != -ECONNRESET)
+        return transfer_failed(wire, err);
+    wire->unsent = err;
+    wire->phase = MH_PHASE_HEAD;
+    return 0;
+}
+
+ssize_t mh__wire_recv(struct mh__wire *wire, void *buf, size_t cap)
+{
+    int64_t idle = mh__deadline_in(wire->idle_ms);
+    ssize_t len = mh__recv(wire->fd, buf, cap, mh__deadline_min(wire->deadline, idle));
+    if (len > 0)
+        return len;
+    if (wire->unsent < 0 && wire->phase == MH_PHASE_HEAD) { /* no answer: that is what went wrong */
+        wire->phase = MH_PHASE_SEND;
+        return wire->unsent;
+    }
+    return len == 0 ? 0 : transfer_failed(wire, (int)len);
+}
+
+void mh__wire_close(struct mh__wire *wire)
+{
+    if (wire->fd >= 0)
+        mh__close(wire->fd);
+    wire->fd = -1;
+}

@@ -1,0 +1,47 @@
+/* once.c: one request, one recv(). The bytes that come are not looked at. */
+#include "client/client.h"
+
+#include <errno.h>
+
+static ssize_t exchange(struct mh__wire *wire, const struct mh__request *request, void *buf,
+                        size_t cap)
+{
+    int err = mh__wire_connect(wire, &request->url);
+    if (err == 0)
+        err = mh__wire_send(wire, request);
+    if (err < 0)
+        return err;
+    ssize_t len = mh__wire_recv(wire, buf, cap);
+    if (len != 0)
+        return len;
+    wire->detail = "closed before a byte of the response came";
+    return MH_ERR_CLOSED;
+}
+
+ssize_t mh__once(const mh_fetch *fetch, mh_str url, struct mh__request *request,
+                 struct mh__wire *wire, void *buf, size_t cap)
+{
+    int err = mh__wire_init(wire, fetch);
+    if (err == 0)
+        err = mh__request_build(request, fetch, url, false, &wire->detail);
+    if (err == 0 && (!buf || cap == 0))
+        err = -EINVAL;
+    ssize_t len = err < 0 ? err : exchange(wire, request, buf, cap);
+    mh__wire_close(wire);
+    return len;
+}
+
+ssize_t mh_client_fetch_once(mh_client *client, const mh_fetch *fetch, void *buf, size_t cap,
+                             mh_response *res)
+{
+    struct mh__exchange *x;
+    int err = mh__response_begin(&x, client, fetch, res);
+    if (err < 0)
+        return err;
+    ssize_t len = mh__once(fetch, res->url, &x->request, &x->wire, buf, cap);
+    if (len < 0)
+        return mh__response_finish(res, (int)len);
+    res->received = (uint64_t)len;
+    (void)mh__response_finish(res, 0);
+    return len;
+}
