@@ -48,9 +48,10 @@ struct mh_request {
 /* ---- replying. A body verb completes the reply and returns `status`, or a negative error: -EINVAL
  *      (a second reply; a status outside 200..599; a byte that a field may not have; a body with a
  *      status that has none, RFC 9110 section 6.4.1; a 2xx to a CONNECT), -ENOMEM,
- *      MH_ERR_TOO_LARGE. After an error nothing is sent, and another reply may be made. The verb says
- *      who owns the bytes. type is a media type; NULL: no Content-Type. Date and Content-Length are
- *      added. To a HEAD request the same head goes out, without the body. ---- */
+ *      MH_ERR_TOO_LARGE. After an error nothing is sent, and another reply may be made. The verb
+ *      says who owns the bytes. type is a media type; NULL: no Content-Type. Date and
+ *      Content-Length are added. To a HEAD request the same head goes out, without the body.
+ *      ---- */
 
 MH_API int mh_reply_text(mh_request *req, int status, const char *text); /* copied; plain, UTF-8 */
 MH_API int mh_reply_printf(mh_request *req, int status, const char *type, const char *fmt, ...)
@@ -65,10 +66,12 @@ MH_API int mh_reply_borrow(mh_request *req, int status, const char *type, const 
 MH_API int mh_reply_take(mh_request *req, int status, const char *type, mh_buf *body);
 
 /* Add a field to the reply, before the body verb. A Date takes the place of the library's; a
- * Content-Type needs a body verb whose type is NULL (with a type that verb returns -EINVAL). Returns
- * 0; -EINVAL: a CR, LF, NUL or another byte that is not allowed in it (RFC 9110 section 5.5), white
- * space at an end of value, a second Date or Content-Type, a field that the library writes itself
- * (Content-Length, Transfer-Encoding, Connection), too many, or too late; -ENOMEM; MH_ERR_TOO_LARGE. */
+ * Content-Type needs a body verb whose type is NULL (with a type that verb returns -EINVAL).
+ *
+ * Returns 0; -EINVAL: a CR, LF, NUL or another byte that is not allowed in it (RFC 9110 section
+ * 5.5), white space at an end of value, a second Date or Content-Type, a field that the library
+ * writes itself (Content-Length, Transfer-Encoding, Connection), too many, or too late; -ENOMEM;
+ * MH_ERR_TOO_LARGE. */
 MH_API MH_CHECK int mh_reply_header(mh_request *req, const char *name, const char *value);
 
 /* ---- accept and respond. Any thread. ---- */
