@@ -20,17 +20,19 @@ int64_t mh__clock_unix_s(void)
 
 int64_t mh__deadline_in(int64_t timeout_ms)
 {
-    if (timeout_ms < 0)
+    int64_t now = mh__clock_ms();
+    if (timeout_ms < 0 || timeout_ms > MH__NEVER - now)
         return MH__NEVER;
-    return mh__clock_ms() + timeout_ms;
+    return now + timeout_ms;
 }
 
 int mh__deadline_left(int64_t deadline)
 {
     if (deadline == MH__NEVER)
         return -1;
-    int64_t left = deadline - mh__clock_ms();
-    if (left <= 0)
+    int64_t now = mh__clock_ms();
+    if (deadline <= now)
         return 0;
+    int64_t left = deadline - now;
     return left < INT_MAX ? (int)left : INT_MAX;
 }
