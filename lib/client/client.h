@@ -13,6 +13,7 @@
 #include <minihttp/url.h>
 
 #define MH__DETAIL_MAX 192           /* bytes of the words about an error */
+#define MH__PUT_ROOM 256             /* what mh_h1_put_head() may ask for beside what it writes */
 #define MH__RECEIVE_ROOM (64u << 10) /* behind a response's head, for what one recv() may bring */
 
 /* ---- request.c ---- */
@@ -28,7 +29,8 @@ struct mh__request {
     size_t count;
     mh_header headers[MH_HEADERS_MAX];
     char length[24];
-    char storage[MH_FETCH_REQUEST_HEAD_MAX + 1];
+    char target[MH_FETCH_REQUEST_HEAD_MAX]; /* only for a query without a path */
+    char storage[MH_FETCH_REQUEST_HEAD_MAX + MH__PUT_ROOM];
 };
 
 /* `url` is fetch->url, or a copy that lives longer. `agent`: name ourselves unless fetch does. *why

@@ -46,17 +46,14 @@ static mh_str authority(const mh_url *url)
     return (mh_str){from, (size_t)(end - from)};
 }
 
-/* A "/" in front of the query, at the front of storage; the head goes behind it. */
+/* A "/" in front of the query. */
 static int add_slash(struct mh__request *request, mh_str *target)
 {
-    char *copy = request->storage;
-    size_t size = sizeof(request->storage);
-    if (target->len > size - 4) /* a byte for the head, the NUL, and one to spare */
+    if (target->len >= sizeof(request->target))
         return refuse(request, MH_ERR_TOO_LARGE, HEAD_TOO_LARGE);
-    copy[0] = '/';
-    memcpy(copy + 1, target->ptr, target->len);
-    *target = (mh_str){copy, target->len + 1};
-    request->head = mh__buf_over(copy + target->len, size - target->len);
+    request->target[0] = '/';
+    memcpy(request->target + 1, target->ptr, target->len);
+    *target = (mh_str){request->target, target->len + 1};
     return 0;
 }
 
@@ -184,8 +181,8 @@ static int put(struct mh__request *request, const char *method)
     err = mh_h1_put_head(&request->h1, &head, &request->head);
     if (err == -EINVAL)
         return refuse(request, err, "a byte that a method or a header must not have");
-    if (err == MH_ERR_TOO_LARGE)
-        return refuse(request, err, HEAD_TOO_LARGE);
+    if (err == MH_ERR_TOO_LARGE || request->head.len > MH_FETCH_REQUEST_HEAD_MAX)
+        return refuse(request, MH_ERR_TOO_LARGE, HEAD_TOO_LARGE);
     return err;
 }
 

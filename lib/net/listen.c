@@ -153,16 +153,23 @@ static int accept_now(int listener, struct sockaddr_storage *peer)
     return fd;
 }
 
+/* A listener that was shut down: EINVAL from TCP; a unix socket has nothing to give, for ever. */
+static bool was_shut(int err, int found)
+{
+    return err == -EINVAL || (err == -EAGAIN && (found & POLLHUP));
+}
+
 /* EAGAIN does not count as passed over: another thread was faster, and the next wait is a real one.
  */
 int mh__accept(int listener, struct sockaddr_storage *peer)
 {
     int passed = 0;
     for (;;) {
-        int fd = mh__wait(listener, POLLIN, MH__NEVER);
-        if (fd >= 0)
-            fd = accept_now(listener, peer);
-        if (fd == -EINVAL)
+        int found = mh__wait(listener, POLLIN, MH__NEVER);
+        if (found < 0)
+            return found;
+        int fd = accept_now(listener, peer);
+        if (was_shut(fd, found))
             return MH_ERR_CLOSED;
         if (died_waiting(-fd) && passed++ < MH__ACCEPT_PASSED_MAX)
             continue;
