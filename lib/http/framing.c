@@ -3,8 +3,8 @@
  * reads a message's end in another way than its peer can be made to take a body for a request; so
  * whatever is not plain is refused. */
 #include "base/str.h"
-#include "http/chars.h"
 #include "http/h1.h"
+#include "http/scan.h"
 #include "http/url.h"
 
 int mh__fault(mh_h1 *h1, mh_h1_view *view, struct mh__input in, int err, int status, const char *at,
@@ -31,13 +31,14 @@ struct check {
     const struct mh__seen *seen;
 };
 
-static int refuse(const struct check *c, int err, int status, const char *at, const char *reason)
+MH__INLINE int refuse(const struct check *c, int err, int status, const char *at,
+                      const char *reason)
 {
     return mh__fault(c->h1, c->view, c->in, err, status, at, reason);
 }
 
 /* The index-th field of the kind, counted from 0. */
-static const mh_header *field(const struct check *c, enum mh__kind kind, int index)
+MH__INLINE const mh_header *field(const struct check *c, enum mh__kind kind, int index)
 {
     const mh_header *h = c->view->headers + c->seen->first[kind];
     while (index > 0) {
@@ -48,24 +49,61 @@ static const mh_header *field(const struct check *c, enum mh__kind kind, int ind
     return h;
 }
 
-bool mh__seen_token(mh_headers headers, const struct mh__seen *seen, enum mh__kind kind,
-                    const char *token)
+static bool is_word(mh_str text, const char *lower, size_t len)
 {
-    static const char *const names[] = {
-        [MH__HOST] = "Host",
-        [MH__CONTENT_LENGTH] = "Content-Length",
-        [MH__TRANSFER_ENCODING] = "Transfer-Encoding",
-        [MH__CONNECTION] = "Connection",
-        [MH__EXPECT] = "Expect",
-        [MH__UPGRADE_FIELD] = "Upgrade",
-    };
-    if (seen->count[kind] == 0)
-        return false;
-    size_t first = seen->first[kind];
-    const mh_header *h = headers.at + first;
-    if (seen->count[kind] == 1 && mh_str_equal_nocase(h->value, token))
-        return true; /* nearly always the field holds just the one word */
-    return mh_headers_list((mh_headers){h, headers.count - first}, names[kind], token);
+    for (size_t i = 0; i < len; i++) {
+        if (mh__lower(text.ptr[i]) != lower[i])
+            return false;
+    }
+    return true;
+}
+
+static uint8_t option(mh_str word)
+{
+    switch (word.len) {
+    case 5:
+        return is_word(word, "close", 5) ? MH__SAYS_CLOSE : 0;
+    case 7:
+        return is_word(word, "upgrade", 7) ? MH__SAYS_UPGRADE : 0;
+    case 10:
+        return is_word(word, "keep-alive", 10) ? MH__SAYS_KEEP_ALIVE : 0;
+    default:
+        return 0;
+    }
+}
+
+/* The words of one list. There are no quoted strings in this one (RFC 9110 section 7.6.1). */
+static uint8_t options_in(mh_str list)
+{
+    uint8_t options = 0;
+    const char *p = list.ptr, *end = list.ptr + list.len;
+    while (p < end) {
+        const char *word = p;
+        while (p < end && *p != ',' && *p != ' ' && *p != '\t')
+            p++;
+        options |= option((mh_str){word, (size_t)(p - word)});
+        while (p < end && (*p == ',' || *p == ' ' || *p == '\t'))
+            p++;
+    }
+    return options;
+}
+
+uint8_t mh__connection_options(mh_headers headers, const struct mh__seen *seen)
+{
+    uint8_t options = 0;
+    int left = seen->count[MH__CONNECTION];
+    for (size_t i = seen->first[MH__CONNECTION]; left > 0; i++) {
+        if (mh__field_kind(headers.at[i].name) != MH__CONNECTION)
+            continue;
+        options |= options_in(headers.at[i].value);
+        left--;
+    }
+    return options;
+}
+
+MH__INLINE uint8_t connection_options(mh_headers headers, const struct mh__seen *seen)
+{
+    return seen->count[MH__CONNECTION] > 0 ? mh__connection_options(headers, seen) : 0;
 }
 
 /* ---- target and host ---- */
@@ -92,17 +130,26 @@ bool mh__target_fits(mh_str method, mh_str target)
     return mh__absolute_form_valid(target);     /* section 3.2.2 */
 }
 
-static int check_target(const struct check *c)
+MH__INLINE int check_target(const struct check *c)
 {
     mh_h1_head *head = &c->view->head;
+    if (head->target.ptr[0] == '/' && c->h1->request != MH__CONNECT)
+        return 0; /* nearly all of them */
     if (mh__target_fits(head->method, head->target))
         return 0;
     return refuse(c, MH_ERR_MALFORMED, 400, head->target.ptr,
                   "a target that does not go with the method");
 }
 
+/* A name or an IPv4 address, and not a byte more: most are. */
+MH__INLINE bool is_plain_host(const struct check *c, mh_str host)
+{
+    const char *end = host.ptr + host.len;
+    return host.len > 0 && mh__scan_name(c->in.start, host.ptr, end) == end;
+}
+
 /* Exactly one valid Host (RFC 9112 section 3.2); HTTP/1.0 may do without. */
-static int check_host(const struct check *c)
+MH__INLINE int check_host(const struct check *c)
 {
     int count = c->seen->count[MH__HOST];
     if (count == 0) {
@@ -114,7 +161,7 @@ static int check_host(const struct check *c)
         return refuse(c, MH_ERR_MALFORMED, 400, field(c, MH__HOST, 1)->name.ptr,
                       "more than one Host field");
     const mh_header *host = field(c, MH__HOST, 0);
-    if (mh__host_valid(host->value))
+    if (is_plain_host(c, host->value) || mh__host_valid(host->value))
         return 0;
     return refuse(c, MH_ERR_MALFORMED, 400, host->value.ptr, "invalid Host");
 }
@@ -152,7 +199,7 @@ static bool ends_in_chunked(mh_str list)
            !mh_headers_list((mh_headers){&before, 1}, "Transfer-Encoding", "chunked");
 }
 
-static int odd_coding(const struct check *c, const mh_header *te)
+MH__INLINE int odd_coding(const struct check *c, const mh_header *te)
 {
     /* Chunked that is not last, or there twice, leaves the length unknown (RFC 9112 section 6.3) */
     if (!ends_in_chunked(te->value))
@@ -161,7 +208,7 @@ static int odd_coding(const struct check *c, const mh_header *te)
     return refuse(c, MH_ERR_CODING, 501, te->name.ptr, "transfer coding not supported");
 }
 
-static int frame_by_coding(const struct check *c)
+MH__INLINE int frame_by_coding(const struct check *c)
 {
     const mh_header *te = field(c, MH__TRANSFER_ENCODING, 0);
     if (c->seen->count[MH__CONTENT_LENGTH] > 0)
@@ -178,7 +225,7 @@ static int frame_by_coding(const struct check *c)
     return 0;
 }
 
-static int frame_by_length(const struct check *c)
+MH__INLINE int frame_by_length(const struct check *c)
 {
     const mh_header *length = field(c, MH__CONTENT_LENGTH, 0);
     if (c->seen->count[MH__CONTENT_LENGTH] > 1)
@@ -191,7 +238,7 @@ static int frame_by_length(const struct check *c)
 }
 
 /* RFC 9112 section 6.3, from step 3 on. `otherwise`: what it is without any field. */
-static int frame(const struct check *c, enum mh__framing otherwise)
+MH__INLINE int frame(const struct check *c, enum mh__framing otherwise)
 {
     if (c->seen->count[MH__TRANSFER_ENCODING] > 0)
         return frame_by_coding(c);
@@ -201,7 +248,7 @@ static int frame(const struct check *c, enum mh__framing otherwise)
     return 0;
 }
 
-static void read_body_next(mh_h1 *h1)
+MH__INLINE void read_body_next(mh_h1 *h1)
 {
     static const uint8_t next[] = {
         [MH__NO_BODY] = MH__END,
@@ -216,28 +263,31 @@ static void read_body_next(mh_h1 *h1)
 /* ---- the connection ---- */
 
 /* Does it end with this message (RFC 9112 section 9.3)? */
-static void check_persistence(const struct check *c)
+MH__INLINE void check_persistence(const struct check *c, uint8_t options)
 {
-    mh_h1 *h1 = c->h1;
-    mh_headers headers = c->view->head.headers;
     bool old = c->view->head.minor_version == 0;
-    if (mh__seen_token(headers, c->seen, MH__CONNECTION, "close"))
-        h1->flags |= MH__CLOSE;
-    else if (old && !mh__seen_token(headers, c->seen, MH__CONNECTION, "keep-alive"))
-        h1->flags |= MH__CLOSE;
+    if (options & MH__SAYS_CLOSE || (old && !(options & MH__SAYS_KEEP_ALIVE)))
+        c->h1->flags |= MH__CLOSE;
 }
 
-static bool offers_upgrade(const struct check *c)
+/* What an HTTP/1.0 client cannot ask for: another protocol (RFC 9110 section 7.8), or to be told to
+ * go on (section 10.1.1), which makes no sense without a body either. */
+MH__INLINE void note_wishes(const struct check *c, uint8_t options)
 {
-    return c->seen->count[MH__UPGRADE_FIELD] > 0 &&
-           mh__seen_token(c->view->head.headers, c->seen, MH__CONNECTION, "upgrade");
+    mh_headers headers = c->view->head.headers;
+    if (c->seen->count[MH__UPGRADE_FIELD] > 0 && options & MH__SAYS_UPGRADE)
+        c->h1->flags |= MH__UPGRADE;
+    if (c->seen->count[MH__EXPECT] > 0 && c->h1->in_framing != MH__NO_BODY &&
+        mh_headers_list(headers, "Expect", "100-continue"))
+        c->h1->flags |= MH__EXPECTS_100;
 }
 
 int mh__accept_request(mh_h1 *h1, struct mh__input in, mh_h1_view *view,
                        const struct mh__seen *seen)
 {
     struct check c = {h1, view, in, seen};
-    bool old = view->head.minor_version == 0;
+    uint8_t options = connection_options(view->head.headers, seen);
+    h1->request = (uint8_t)mh__request_kind(view->head.method);
     int err = check_target(&c);
     if (err == 0)
         err = check_host(&c);
@@ -245,18 +295,11 @@ int mh__accept_request(mh_h1 *h1, struct mh__input in, mh_h1_view *view,
         err = frame(&c, MH__NO_BODY); /* step 7: a request without a length has no body */
     if (err < 0)
         return err;
-    check_persistence(&c);
-    h1->request = (uint8_t)mh__request_kind(view->head.method);
-    if (old)
-        h1->flags |= MH__PEER_IS_1_0;
-    if (old && !(h1->flags & MH__CLOSE))
-        h1->flags |= MH__KEEP_ALIVE;
-    if (!old && offers_upgrade(&c))
-        h1->flags |= MH__UPGRADE; /* RFC 9110 section 7.8: not from HTTP/1.0 */
-    /* RFC 9110 section 10.1.1: nothing to wait for without a body, or in HTTP/1.0 */
-    if (!old && h1->in_framing != MH__NO_BODY &&
-        mh__seen_token(view->head.headers, seen, MH__EXPECT, "100-continue"))
-        h1->flags |= MH__EXPECTS_100;
+    check_persistence(&c, options);
+    if (view->head.minor_version > 0)
+        note_wishes(&c, options);
+    else
+        h1->flags |= MH__PEER_IS_1_0 | (options & MH__SAYS_KEEP_ALIVE ? MH__KEEP_ALIVE : 0);
     read_body_next(h1);
     return 0;
 }
@@ -284,7 +327,7 @@ int mh__accept_response(mh_h1 *h1, struct mh__input in, mh_h1_view *view,
         h1->reading = MH__SWITCHED; /* RFC 9110 sections 7.8 and 9.3.6 */
         return 0;
     }
-    check_persistence(&c);
+    check_persistence(&c, connection_options(view->head.headers, seen));
     h1->in_framing = MH__NO_BODY;
     int err = 0;
     /* Steps 1 and 2: no body, whatever the fields say. */

@@ -1,5 +1,6 @@
 /* h1.h: what the files of the protocol engine share. See <minihttp/h1.h> for the engine itself.
  *
+ *   quick.h     heads as nearly all are, in one go
  *   head.c      heads and trailers: bytes to fields, resumable at every byte
  *   framing.c   what the fields mean: target, Host, length, keep-alive
  *   chunk.c     the lines between the chunks
@@ -122,9 +123,9 @@ enum mh__request mh__request_kind(mh_str method);
 /* A Content-Length: digits only, at most INT64_MAX. Returns whether it is one. */
 bool mh__length_parse(uint64_t *out, mh_str text);
 
-/* Does one of the fields of that kind hold the token in its list? */
-bool mh__seen_token(mh_headers headers, const struct mh__seen *seen, enum mh__kind kind,
-                    const char *token);
+/* What the Connection fields say (RFC 9110 section 7.6.1). */
+enum { MH__SAYS_CLOSE = 1, MH__SAYS_KEEP_ALIVE = 2, MH__SAYS_UPGRADE = 4 };
+uint8_t mh__connection_options(mh_headers headers, const struct mh__seen *seen);
 
 /* chunk.c: read on in the line before a chunk, or the CRLF behind it. Moves *in on. Returns 0, with
  * h1->reading telling where we are, or an error. */

@@ -2,6 +2,7 @@
  * Grammar is in head.c and chunk.c, meaning in framing.c; this file knows what comes next. */
 #include "base/str.h"
 #include "http/h1.h"
+#include "http/quick.h"
 
 _Static_assert(MH_H1_HEAD_MAX <= MH__HEAD_MAX_MAX, "the default is allowed");
 
@@ -54,6 +55,19 @@ static bool unasked(const mh_h1 *h1)
            h1->writing == MH__PUT_HEAD;
 }
 
+/* Bytes of the head; 0: more is needed; or an error. */
+static ptrdiff_t read_head(mh_h1 *h1, mh_str in, mh_h1_view *view, struct mh__seen *seen)
+{
+    if (h1->scanned == 0) {
+        mh_str most = {in.ptr, in.len < h1->head_max ? in.len : h1->head_max};
+        size_t len = mh__quick_head((mh_h1_role)h1->role, most, view, seen);
+        if (len > 0)
+            return (ptrdiff_t)len;
+        *seen = (struct mh__seen){{0}, {0}};
+    }
+    return mh__head_read(h1, in, view, seen);
+}
+
 static int next_head(mh_h1 *h1, mh_str *in, mh_h1_view *view)
 {
     struct mh__seen seen = {{0}, {0}};
@@ -62,7 +76,7 @@ static int next_head(mh_h1 *h1, mh_str *in, mh_h1_view *view)
     struct mh__input at = {in->ptr, in->ptr + in->len};
     if (unasked(h1))
         return mh__fault(h1, view, at, MH_ERR_MALFORMED, 502, at.start, "no request was sent");
-    ptrdiff_t len = mh__head_read(h1, *in, view, &seen);
+    ptrdiff_t len = read_head(h1, *in, view, &seen);
     if (len <= 0)
         return (int)len; /* 0 is MH_H1_NEED_MORE */
     at.end = at.start + len;

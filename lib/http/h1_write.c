@@ -20,6 +20,7 @@ struct plan {
     const mh_h1_head *head;
     struct mh__seen seen;
     uint8_t framing; /* enum mh__framing */
+    uint8_t options; /* MH__SAYS_... */
     uint64_t length;
     bool add_chunked;
     const char *add_connection; /* NULL: nothing to add */
@@ -80,17 +81,13 @@ static bool fields_are_valid(struct plan *plan)
             return false;
         mh__see(&plan->seen, headers.at[i].name, i);
     }
+    plan->options = mh__connection_options(headers, &plan->seen);
     return true;
 }
 
 static mh_str first_value(const struct plan *plan, enum mh__kind kind)
 {
     return plan->head->headers.at[plan->seen.first[kind]].value;
-}
-
-static bool says(const struct plan *plan, const char *connection_option)
-{
-    return mh__seen_token(plan->head->headers, &plan->seen, MH__CONNECTION, connection_option);
 }
 
 /* Framing as the caller's fields have it: at most one of them, and that one well-formed. */
@@ -217,9 +214,9 @@ static int put_request(mh_h1 *h1, struct plan *plan, mh_buf *out)
     put_text(out, " HTTP/1.1\r\n");
     put_rest(plan, out);
     h1->request = (uint8_t)mh__request_kind(head->method);
-    if (says(plan, "close"))
+    if (plan->options & MH__SAYS_CLOSE)
         h1->flags |= MH__CLOSE;
-    if (plan->seen.count[MH__UPGRADE_FIELD] > 0 && says(plan, "upgrade"))
+    if (plan->seen.count[MH__UPGRADE_FIELD] > 0 && plan->options & MH__SAYS_UPGRADE)
         h1->flags |= MH__UPGRADE;
     begin_body(h1, plan);
     return 0;
@@ -273,11 +270,11 @@ static void complete_response(mh_h1 *h1, struct plan *plan)
     /* Until its request is read to the head's end, we cannot know where the next one begins. */
     if (h1->reading <= MH__FIELD_VALUE && !(h1->flags & MH__TRAILERS))
         h1->flags |= MH__CLOSE;
-    if (plan->framing == MH__UNTIL_CLOSE || says(plan, "close"))
+    if (plan->framing == MH__UNTIL_CLOSE || plan->options & MH__SAYS_CLOSE)
         h1->flags |= MH__CLOSE;
     if (h1->flags & MH__CLOSE)
-        plan->add_connection = says(plan, "close") ? NULL : "Connection: close\r\n";
-    else if (h1->flags & MH__KEEP_ALIVE && !says(plan, "keep-alive"))
+        plan->add_connection = plan->options & MH__SAYS_CLOSE ? NULL : "Connection: close\r\n";
+    else if (h1->flags & MH__KEEP_ALIVE && !(plan->options & MH__SAYS_KEEP_ALIVE))
         plan->add_connection = "Connection: keep-alive\r\n";
 }
 

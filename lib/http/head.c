@@ -8,8 +8,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "http/h1.h"
-#include "http/scan.h"
+#include "http/names.h"
 
 struct reader {
     mh_h1 *h1;
@@ -32,73 +31,14 @@ __attribute__((noinline, cold)) static int bad(struct reader *r, const char *at,
     return mh__fault(r->h1, r->view, r->in, MH_ERR_MALFORMED, 400, at, reason);
 }
 
-/* ---- field names ---- */
-
-static uint64_t word(const char *p)
-{
-    uint64_t w;
-    memcpy(&w, p, sizeof w);
-    return w;
-}
-
-/* Eight bytes in lower case. Only for tokens: there 0x20 makes no letter or "-" of anything else.
- */
-static uint64_t lower_word(const char *p)
-{
-    return word(p) | 0x2020202020202020u;
-}
-
-static bool same_tail(const char *p, const char *lower, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if ((p[i] | 0x20) != lower[i])
-            return false;
-    }
-    return true;
-}
-
-MH__INLINE enum mh__kind kind_of(mh_str name)
-{
-    const char *p = name.ptr;
-    switch (name.len) {
-    case 4:
-        return same_tail(p, "host", 4) ? MH__HOST : MH__KINDS;
-    case 6:
-        return same_tail(p, "expect", 6) ? MH__EXPECT : MH__KINDS;
-    case 7:
-        return same_tail(p, "upgrade", 7) ? MH__UPGRADE_FIELD : MH__KINDS;
-    case 10:
-        return lower_word(p) == word("connecti") && same_tail(p + 8, "on", 2) ? MH__CONNECTION
-                                                                              : MH__KINDS;
-    case 14:
-        return lower_word(p) == word("content-") && same_tail(p + 8, "length", 6)
-                   ? MH__CONTENT_LENGTH
-                   : MH__KINDS;
-    case 17:
-        return lower_word(p) == word("transfer") && same_tail(p + 8, "-encoding", 9)
-                   ? MH__TRANSFER_ENCODING
-                   : MH__KINDS;
-    default:
-        return MH__KINDS;
-    }
-}
-
-MH__INLINE void see(struct mh__seen *seen, enum mh__kind kind, size_t index)
-{
-    if (seen->count[kind]++ == 0)
-        seen->first[kind] = (uint8_t)index;
-}
-
 enum mh__kind mh__field_kind(mh_str name)
 {
-    return kind_of(name);
+    return mh__kind_of(name);
 }
 
 void mh__see(struct mh__seen *seen, mh_str name, size_t index)
 {
-    enum mh__kind kind = kind_of(name);
-    if (kind != MH__KINDS)
-        see(seen, kind, index);
+    mh__note(seen, name, index);
 }
 
 /* ---- start lines ---- */
@@ -124,9 +64,8 @@ __attribute__((noinline, cold)) static int bad_in_target(struct reader *r, const
 }
 
 /* Up to the SP behind the target. */
-MH__INLINE int target(struct reader *r, const char **p)
+MH__INLINE int target(struct reader *r, const char **p, bool origin)
 {
-    bool origin = r->state == MH__TARGET_ORIGIN;
     for (;;) {
         if (origin)
             *p = mh__scan_target(r->in.start, *p, r->in.end);
@@ -185,7 +124,7 @@ static int odd_version(struct reader *r, const char **p)
 MH__INLINE int version_line(struct reader *r, const char **p)
 {
     const char *v = *p;
-    if (r->in.end - v < 10 || word(v) != word("HTTP/1.1") || v[8] != '\r' || v[9] != '\n')
+    if (r->in.end - v < 10 || mh__word(v) != mh__word("HTTP/1.1") || v[8] != '\r' || v[9] != '\n')
         return odd_version(r, p);
     *p += 10;
     return 0;
@@ -206,18 +145,28 @@ MH__INLINE int empty_line(struct reader *r, const char **p)
     return 0;
 }
 
+/* A run of tchar. Short as most are, going byte by byte is quicker than a block: the processor
+ * guesses where it ends and reads on meanwhile. */
+MH__INLINE const char *token(const char *p, const char *end)
+{
+    while (p < end && mh__is(*p, MH__TOKEN))
+        p++;
+    return p;
+}
+
 /* request-line = method SP request-target SP HTTP-version CRLF (RFC 9112 section 3). */
 MH__INLINE int request_line(struct reader *r, const char **at)
 {
     const char *p = *at, *mark = p, *end = r->in.end;
     mh_h1_head *head = &r->view->head;
-    int step;
-    switch (r->state) {
+    uint8_t state = r->state;
+    int step = MORE;
+    switch (state) {
     case MH__START:
         step = empty_line(r, &p);
         if (step != 0)
             break;
-        r->state = MH__METHOD_FIRST;
+        state = MH__METHOD_FIRST;
         /* fall through */
     case MH__METHOD_FIRST:
         step = MORE;
@@ -226,19 +175,17 @@ MH__INLINE int request_line(struct reader *r, const char **at)
         if (!mh__is(*p, MH__TOKEN))
             return bad(r, p, "byte that no method may hold");
         mark = p;
-        r->state = MH__METHOD;
+        state = MH__METHOD;
         /* fall through */
     case MH__METHOD:
-        step = MORE;
-        while (p < end && mh__is(*p, MH__TOKEN))
-            p++;
+        p = token(p, end);
         if (p == end)
             break;
         if (*p != ' ')
             return bad(r, p, "byte that no method may hold");
         head->method = (mh_str){mark, (size_t)(p - mark)};
         p++;
-        r->state = MH__TARGET_FIRST;
+        state = MH__TARGET_FIRST;
         /* fall through */
     case MH__TARGET_FIRST:
         step = MORE;
@@ -246,25 +193,26 @@ MH__INLINE int request_line(struct reader *r, const char **at)
             break;
         if (!mh__is(*p, MH__URI) && *p != '%')
             return bad_in_target(r, p);
-        r->state = *p == '/' ? MH__TARGET_ORIGIN : MH__TARGET_OTHER;
+        state = *p == '/' ? MH__TARGET_ORIGIN : MH__TARGET_OTHER;
         mark = p;
         /* fall through */
     case MH__TARGET_ORIGIN:
     case MH__TARGET_OTHER:
-        step = target(r, &p);
+        step = target(r, &p, state == MH__TARGET_ORIGIN);
         if (step != 0)
             break;
         head->target = (mh_str){mark, (size_t)(p - mark)};
         p++;
-        r->state = MH__VERSION;
+        state = MH__VERSION;
         /* fall through */
     default: /* MH__VERSION */
         step = version_line(r, &p);
         if (step != 0)
             break;
         head->minor_version = p[-3] - '0';
-        r->state = MH__FIELD;
+        state = MH__FIELD;
     }
+    r->state = state;
     *at = p;
     return step;
 }
@@ -333,21 +281,6 @@ static int status_line(struct reader *r, const char **p)
 
 /* ---- field lines ---- */
 
-MH__INLINE bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* OWS is no part of a value (RFC 9112 section 5.1). */
-MH__INLINE mh_str trimmed(const char *p, const char *end)
-{
-    while (p < end && is_blank(*p))
-        p++;
-    while (p < end && is_blank(end[-1]))
-        end--;
-    return (mh_str){p, (size_t)(end - p)};
-}
-
 __attribute__((noinline, cold)) static int too_large(struct reader *r, const char *at, int status,
                                                      const char *reason)
 {
@@ -387,14 +320,14 @@ __attribute__((noinline, cold)) static void unfold(struct reader *r, mh_str *val
 }
 
 /* What is at the start of a line if it is no field name. 0: a fold. */
-__attribute__((noinline, cold)) static int odd_line(struct reader *r, const char *at)
+__attribute__((noinline, cold)) static int odd_line(struct reader *r, const char *at, bool first)
 {
-    if (!is_blank(*at))
+    if (!mh__is_blank(*at))
         return bad(r, at,
                    *at == ':'    ? "empty field name"
                    : *at == '\n' ? "LF without CR"
                                  : "byte that no field name may hold");
-    if (r->fields == 0)
+    if (first)
         return bad(r, at, "white space before the first field"); /* RFC 9112 section 2.2 */
     if (r->h1->role == MH_H1_SERVER)
         return bad(r, at, "folded field line"); /* obs-fold, RFC 9112 section 5.2 */
@@ -405,7 +338,7 @@ __attribute__((noinline, cold)) static int odd_line(struct reader *r, const char
 __attribute__((noinline, cold)) static int bad_name(struct reader *r, const char *at)
 {
     return bad(r, at,
-               is_blank(*at)                ? "white space before the colon" /* 9112, 5.1 */
+               mh__is_blank(*at)            ? "white space before the colon" /* 9112, 5.1 */
                : *at == '\r' || *at == '\n' ? "a line without a colon"
                                             : "byte that no field name may hold");
 }
@@ -413,39 +346,26 @@ __attribute__((noinline, cold)) static int bad_name(struct reader *r, const char
 /* field-name: a token up to its colon. */
 MH__INLINE int name(struct reader *r, const char **p)
 {
-    *p = mh__scan_name(r->in.start, *p, r->in.end);
-    while (*p < r->in.end && mh__is(**p, MH__TOKEN))
-        ++*p;
+    *p = token(*p, r->in.end);
     if (*p == r->in.end)
         return MORE;
     return **p == ':' ? 0 : bad_name(r, *p);
-}
-
-MH__INLINE void take_value(struct reader *r, mh_header *field, mh_str value)
-{
-    if (r->unfolding) {
-        unfold(r, &field->value, value);
-        return;
-    }
-    field->value = value;
-    enum mh__kind kind = kind_of(field->name);
-    if (kind != MH__KINDS)
-        see(r->seen, kind, r->fields - 1u);
 }
 
 /* field-line = field-name ":" OWS field-value OWS, CRLF behind each, and an empty line behind all
  * (RFC 9112 section 5). Returns 0 when the empty line is passed. */
 MH__INLINE int field_lines(struct reader *r, const char **at)
 {
-    const char *p = *at, *mark = p, *value_end;
-    mh_header unknown = {{NULL, 0}, {NULL, 0}}; /* its name was read in an earlier call */
-    mh_header *field = &unknown;
-    int step;
+    const char *p = *at, *mark = p, *end = r->in.end, *value_end;
+    mh_header *next = r->view->headers + r->fields, *field = r->fields > 0 ? next - 1 : next;
+    mh_header *full = r->view->headers + MH_HEADERS_MAX;
+    uint8_t state = r->state;
+    int step = MORE;
     for (;;) {
-        switch (r->state) {
+        switch (state) {
         case MH__FIELD:
             step = MORE;
-            if (p == r->in.end)
+            if (p == end)
                 goto out;
             if (*p == '\r') {
                 step = line_end(r, &p);
@@ -453,16 +373,16 @@ MH__INLINE int field_lines(struct reader *r, const char **at)
             }
             mark = p;
             if (!mh__is(*p, MH__TOKEN)) {
-                step = odd_line(r, p);
+                step = odd_line(r, p, next == r->view->headers);
                 if (step != 0)
                     return step;
-                r->state = MH__FIELD_VALUE;
+                state = MH__FIELD_VALUE;
                 continue;
             }
-            if (r->fields == MH_HEADERS_MAX)
+            if (next == full)
                 return too_large(r, p, 431, "too many fields");
-            field = r->view->headers + r->fields++;
-            r->state = MH__NAME;
+            field = next++;
+            state = MH__NAME;
             /* fall through */
         case MH__NAME:
             step = name(r, &p);
@@ -471,7 +391,7 @@ MH__INLINE int field_lines(struct reader *r, const char **at)
             field->name = (mh_str){mark, (size_t)(p - mark)};
             p++;
             mark = p;
-            r->state = MH__FIELD_VALUE;
+            state = MH__FIELD_VALUE;
             /* fall through */
         default: /* MH__FIELD_VALUE */
             step = text(r, &p);
@@ -481,11 +401,18 @@ MH__INLINE int field_lines(struct reader *r, const char **at)
             step = line_end(r, &p);
             if (step != 0)
                 goto out;
-            take_value(r, field, trimmed(mark, value_end));
-            r->state = MH__FIELD;
+            if (r->unfolding) {
+                unfold(r, &field->value, mh__trimmed(mark, value_end));
+            } else {
+                field->value = mh__trimmed(mark, value_end);
+                mh__note(r->seen, field->name, (size_t)(field - r->view->headers));
+            }
+            state = MH__FIELD;
         }
     }
 out:
+    r->fields = (uint8_t)(next - r->view->headers);
+    r->state = state;
     *at = p;
     return step;
 }
@@ -548,6 +475,8 @@ ptrdiff_t mh__head_read(mh_h1 *h1, mh_str in, mh_h1_view *view, struct mh__seen 
         .fields = h1->fields,
     };
     view->head = (mh_h1_head){.headers = {view->headers, 0}};
+    if (r.fields > 0) /* its name went by in an earlier call */
+        view->headers[r.fields - 1] = (mh_header){{NULL, 0}, {NULL, 0}};
     int step = walk(&r);
     if (step == 0 && h1->scanned > 0)
         step = walk_again(&r);

@@ -15,9 +15,9 @@ MH__INLINE mh__block mh__load(const char *p)
     return vld1q_u8((const uint8_t *)p);
 }
 
-MH__INLINE int mh__first(mh__mask mask)
+MH__INLINE size_t mh__first(mh__mask mask)
 {
-    return __builtin_ctzll(mask) / MH__LANE_BITS;
+    return (unsigned)__builtin_ctzll(mask) / MH__LANE_BITS;
 }
 
 MH__INLINE mh__mask mh__bits(uint8x16_t b)
@@ -61,7 +61,7 @@ MH__INLINE mh__mask mh__stops_name(mh__block b)
 {
     uint8x16_t go = mh__between(vorrq_u8(b, vdupq_n_u8(0x20)), 'a', 'z');
     go = vorrq_u8(go, mh__between(b, '0', '9'));
-    go = vorrq_u8(go, mh__equal(b, '-'));
+    go = vorrq_u8(go, mh__between(b, '-', '.'));
     return mh__bits(vmvnq_u8(go));
 }
 

@@ -15,9 +15,9 @@ MH__INLINE mh__block mh__load(const char *p)
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
-MH__INLINE int mh__first(mh__mask mask)
+MH__INLINE size_t mh__first(mh__mask mask)
 {
-    return __builtin_ctz(mask);
+    return (unsigned)__builtin_ctz(mask);
 }
 
 MH__INLINE __m128i mh__fill(int byte)
@@ -65,7 +65,7 @@ MH__INLINE mh__mask mh__stops_name(mh__block b)
     __m128i letter = _mm_sub_epi8(_mm_or_si128(b, mh__fill(0x20)), mh__fill('a'));
     __m128i digit = _mm_sub_epi8(b, mh__fill('0'));
     __m128i go = _mm_or_si128(mh__at_most(letter, 25), mh__at_most(digit, 9));
-    go = _mm_or_si128(go, _mm_cmpeq_epi8(b, mh__fill('-')));
+    go = _mm_or_si128(go, mh__at_most(_mm_sub_epi8(b, mh__fill('-')), 1)); /* "-" and "." */
     return mh__bits(go) ^ 0xffffu;
 }
 
