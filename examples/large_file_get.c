@@ -1,0 +1,139 @@
+/* large_file_get.c: fetch a page that comes in many pieces, all of it.
+ *
+ *   large_file_get [--output FILE] [--timeout SECONDS] [URL]
+ *
+ * Without --output the whole response is printed. With it, the body goes to the file piece by
+ * piece, so that it may be larger than the memory. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common.h"
+
+#define PROGRESS_STEP (256u << 10) /* bytes between two progress lines */
+
+/* ---- to the terminal ---- */
+
+static int print_page(const struct program *program)
+{
+    mh_response res = {0};
+    mh_fetch fetch = {.url = program->url, .timeout_ms = program->timeout_ms};
+    int status = mh_client_fetch(NULL, &fetch, &res);
+    if (status < 0) {
+        status = explain_failure(program, &res);
+    } else {
+        print_request(res.url);
+        printf("[RECV] - total length: %zu\n", res.head.len + res.body.len);
+        print_bytes(res.head);
+        print_bytes(mh_buf_str(&res.body));
+        status = finish_output(program);
+    }
+    mh_response_free(&res);
+    return status;
+}
+
+/* ---- to a file ---- */
+
+struct download {
+    const char *path;
+    FILE *file;     /* NULL until there is a body that is worth a file */
+    int err;        /* why writing failed, or 0 */
+    uint64_t shown; /* bytes in the last progress line */
+};
+
+/* The file is opened when the server has what was asked for: an error page is no download. */
+static int on_head(mh_response *res)
+{
+    struct download *download = res->user;
+    if (res->status < 200 || res->status > 299)
+        return -ECANCELED;
+    download->file = fopen(download->path, "wb");
+    return download->err = download->file ? 0 : -errno;
+}
+
+static int on_body(mh_response *res, const char *data, size_t len)
+{
+    struct download *download = res->user;
+    if (fwrite(data, 1, len, download->file) != len)
+        download->err = -errno;
+    return download->err;
+}
+
+static int on_progress(mh_response *res)
+{
+    struct download *download = res->user;
+    if (res->received - download->shown < PROGRESS_STEP && res->received != res->received_total)
+        return 0;
+    download->shown = res->received;
+    fprintf(stderr, "\r%" PRIu64 " bytes", res->received);
+    if (res->received_total != MH_LENGTH_UNKNOWN)
+        fprintf(stderr, ", %.0f %%", 100.0 * (double)res->received / (double)res->received_total);
+    return 0;
+}
+
+/* What was written only in part is removed, if it is a file and not a device. */
+static void remove_part(const struct download *download)
+{
+    struct stat info;
+    if (stat(download->path, &info) == 0 && S_ISREG(info.st_mode))
+        unlink(download->path);
+}
+
+/* The last bytes are written here, and can fail here. */
+static void close_file(struct download *download, int status)
+{
+    if (!download->file)
+        return;
+    if (fclose(download->file) != 0 && download->err == 0)
+        download->err = -errno;
+    if (status < 0 || download->err < 0)
+        remove_part(download);
+}
+
+static int explain_download(const struct program *program, const struct download *download,
+                            const mh_response *res)
+{
+    if (download->shown > 0)
+        fputc('\n', stderr); /* the progress line ends here */
+    if (download->err < 0)
+        return explain_file(program, download->path, download->err);
+    if (res->error != -ECANCELED)
+        return res->error < 0 ? explain_failure(program, res) : 0;
+    fprintf(stderr, "%s: " MH_FMT ": the answer was %d %s\n", program->name, MH_ARG(res->url),
+            res->status, mh_reason(res->status));
+    return 1;
+}
+
+static int save_page(const struct program *program)
+{
+    struct download download = {.path = program->output};
+    mh_response res = {0};
+    /* However long a large file takes, only silence ends it. */
+    mh_fetch fetch = {.url = program->url,
+                      .timeout_ms = program->timeout_ms ? program->timeout_ms : -1,
+                      .on_head = on_head,
+                      .on_body = on_body,
+                      .on_progress = isatty(STDERR_FILENO) ? on_progress : NULL,
+                      .user = &download};
+    int status = mh_client_fetch(NULL, &fetch, &res);
+    close_file(&download, status);
+    status = explain_download(program, &download, &res);
+    mh_response_free(&res);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct program program = {
+        .name = "large_file_get",
+        .purpose = "Fetch a page that comes in many pieces.",
+        .url = "http://gaia.cs.umass.edu/wireshark-labs/HTTP-wireshark-file3.html",
+        .has_output = true,
+    };
+    int status = parse_command_line(&program, argc, argv);
+    if (status >= 0)
+        return status;
+    return program.output ? save_page(&program) : print_page(&program);
+}
