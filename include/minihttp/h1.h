@@ -29,7 +29,7 @@ typedef enum mh_h1_event {
     MH_H1_END,       /* the message is over; view->head.headers holds its trailers */
     MH_H1_PAUSED,    /* the exchange is not over, or waits for mh_h1_restart() */
     MH_H1_SWITCHED,  /* after 101, or 2xx to a CONNECT: the rest of *in is not HTTP */
-    MH_H1_CLOSED     /* no more messages on this connection: close it */
+    MH_H1_CLOSED     /* no more messages will come: close, once our own is out */
 } mh_h1_event;
 
 typedef struct mh_h1_head {
@@ -45,7 +45,7 @@ typedef struct mh_h1_fault {
     const char *reason; /* static text: "white space before the colon" */
     uint64_t offset;    /* of the byte, from the first byte of this message */
     int byte;           /* the byte at fault, 0..255; -1: no single one (a limit, an early end) */
-    int status;         /* what a server should answer: 400, 414, 431, 501, 505 */
+    int status;         /* what a server should answer: 400, 413, 414, 431, 501, 505 */
 } mh_h1_fault;
 
 /* Where events put what they found. About 5 KiB: one per thread or call, not one per connection.
@@ -86,8 +86,8 @@ MH_API void mh_h1_init(mh_h1 *h1, mh_h1_role role, size_t head_max);
 MH_API MH_CHECK int mh_h1_next(mh_h1 *h1, mh_str *in, mh_h1_view *view);
 
 /* The peer closed its side, and mh_h1_next() wanted more. Returns MH_H1_END (a body that lasts
- * until close is complete), MH_H1_CLOSED (between messages), MH_H1_SWITCHED, MH_H1_PAUSED, or
- * MH_ERR_CLOSED: in the middle of a message (RFC 9112 section 8). */
+ * until close is complete), MH_H1_CLOSED (between messages; our own answer may still be put),
+ * MH_H1_SWITCHED, or MH_ERR_CLOSED: in the middle of a message (RFC 9112 section 8). */
 MH_API MH_CHECK int mh_h1_eof(mh_h1 *h1, mh_h1_view *view);
 
 /* Of the message that is being read, after its head: body bytes still to come; MH_LENGTH_UNKNOWN
