@@ -129,7 +129,8 @@ void print_bytes(mh_str bytes)
 int explain_failure(const struct program *program, const mh_response *res)
 {
     mh_url url;
-    mh_str host = mh_url_parse(&url, res->url) == 0 ? url.host : res->url;
+    mh_str text = mh_str_from(program->url); /* res->url is empty where it was refused */
+    mh_str host = mh_url_parse(&url, text) == 0 ? url.host : text;
     fprintf(stderr, "%s: " MH_FMT ": %s: %s\n", program->name, MH_ARG(host),
             mh_phase_name(res->phase), res->detail ? res->detail : mh_strerror(res->error));
     return 1;
