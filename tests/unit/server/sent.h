@@ -1,0 +1,42 @@
+/* sent.h: what a server put on the wire, made comparable: all of it counts but the time of day. */
+#ifndef TESTS_UNIT_SERVER_SENT_H
+#define TESTS_UNIT_SERVER_SENT_H
+
+#include <criterion/criterion.h>
+#include <string.h>
+#include <time.h>
+
+#include <minihttp/message.h>
+
+#include "base/buffer.h"
+
+#define SENT_DATE "Date: now\r\n"
+
+/* A date of the last minute becomes "now"; any other stays, and spoils the comparison. */
+static inline void scrub_date(mh_buf *sent)
+{
+    static const char field[] = "\r\nDate: ";
+    char *at = sent->data ? strstr(sent->data, field) : NULL;
+    if (!at || strlen(at) < sizeof(field) - 1 + MH_DATE_LEN)
+        return;
+    char *date = at + sizeof(field) - 1;
+    int64_t unix_s = 0, now_s = (int64_t)time(NULL);
+    if (mh_date_parse(&unix_s, (mh_str){date, MH_DATE_LEN}, now_s) < 0 || unix_s > now_s ||
+        unix_s < now_s - 60)
+        return;
+    size_t rest = (size_t)(date - sent->data) + MH_DATE_LEN;
+    memmove(date + 3, sent->data + rest, sent->len - rest + 1);
+    memcpy(date, "now", 3);
+    mh__buf_truncate(sent, sent->len - MH_DATE_LEN + 3);
+}
+
+static inline void check_sent(mh_buf *sent, const char *expected, const char *name)
+{
+    scrub_date(sent);
+    mh_str want = mh_str_from(expected);
+    bool same = sent->len == want.len && (want.len == 0 || !memcmp(sent->data, want.ptr, want.len));
+    cr_assert(same, "%s: expected\n%s\n---- but got\n%.*s\n----", name, expected, (int)sent->len,
+              sent->data ? sent->data : "");
+}
+
+#endif
