@@ -15,7 +15,7 @@ int main(int argc, char **argv)
         good = h1_suite_read(&suite, argv[i]) && good;
     size_t runs;
     size_t failed = h1_suite_run(&suite, quick ? H1_DEPTH_QUICK : H1_DEPTH_FULL, false, &runs);
-    printf("%zu cases, %zu failed, %zu runs\n", suite.case_count, failed, runs);
+    printf("%zu runs\n%zu passed, %zu failed\n", runs, suite.case_count - failed, failed);
     good = good && suite.case_count > 0 && failed == 0;
     h1_suite_free(&suite);
     return good ? 0 : 1;

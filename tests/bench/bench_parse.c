@@ -1,6 +1,6 @@
-/* bench_parse.c: how long a request head takes to parse, beside Debian's libhttp-parser, on the same
- * bytes and in the same run. Rounds alternate, and the best of each is kept: what else the machine
- * does only ever adds. */
+/* bench_parse.c: how long a request head takes to parse, beside Debian's libhttp-parser, on the
+ * same bytes and in the same run. Rounds alternate, and the best of each is kept: what else the
+ * machine does only ever adds. */
 #include <http_parser.h>
 #include <stdint.h>
 #include <stdio.h>
