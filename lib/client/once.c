@@ -24,8 +24,10 @@ ssize_t mh__once(const mh_fetch *fetch, mh_str url, struct mh__request *request,
     int err = mh__wire_init(wire, fetch);
     if (err == 0)
         err = mh__request_build(request, fetch, url, false, &wire->detail);
-    if (err == 0 && (!buf || cap == 0))
+    if (err == 0 && (!buf || cap == 0)) {
+        wire->detail = "no room for what comes";
         err = -EINVAL;
+    }
     ssize_t len = err < 0 ? err : exchange(wire, request, buf, cap);
     mh__wire_close(wire);
     return len;
