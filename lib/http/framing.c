@@ -31,14 +31,14 @@ struct check {
     const struct mh__seen *seen;
 };
 
-MH__INLINE int refuse(const struct check *c, int err, int status, const char *at,
+static int refuse(const struct check *c, int err, int status, const char *at,
                       const char *reason)
 {
     return mh__fault(c->h1, c->view, c->in, err, status, at, reason);
 }
 
 /* The index-th field of the kind, counted from 0. */
-MH__INLINE const mh_header *field(const struct check *c, enum mh__kind kind, int index)
+static const mh_header *field(const struct check *c, enum mh__kind kind, int index)
 {
     const mh_header *h = c->view->headers + c->seen->first[kind];
     while (index > 0) {
@@ -130,7 +130,7 @@ bool mh__target_fits(mh_str method, mh_str target)
     return mh__absolute_form_valid(target);     /* section 3.2.2 */
 }
 
-MH__INLINE int check_target(const struct check *c)
+static int check_target(const struct check *c)
 {
     mh_h1_head *head = &c->view->head;
     if (head->target.ptr[0] == '/' && c->h1->request != MH__CONNECT)
@@ -149,7 +149,7 @@ MH__INLINE bool is_plain_host(const struct check *c, mh_str host)
 }
 
 /* Exactly one valid Host (RFC 9112 section 3.2); HTTP/1.0 may do without. */
-MH__INLINE int check_host(const struct check *c)
+static int check_host(const struct check *c)
 {
     int count = c->seen->count[MH__HOST];
     if (count == 0) {
@@ -199,7 +199,7 @@ static bool ends_in_chunked(mh_str list)
            !mh_headers_list((mh_headers){&before, 1}, "Transfer-Encoding", "chunked");
 }
 
-MH__INLINE int odd_coding(const struct check *c, const mh_header *te)
+static int odd_coding(const struct check *c, const mh_header *te)
 {
     /* Chunked that is not last, or there twice, leaves the length unknown (RFC 9112 section 6.3) */
     if (!ends_in_chunked(te->value))
@@ -208,7 +208,7 @@ MH__INLINE int odd_coding(const struct check *c, const mh_header *te)
     return refuse(c, MH_ERR_CODING, 501, te->name.ptr, "transfer coding not supported");
 }
 
-MH__INLINE int frame_by_coding(const struct check *c)
+static int frame_by_coding(const struct check *c)
 {
     const mh_header *te = field(c, MH__TRANSFER_ENCODING, 0);
     if (c->seen->count[MH__CONTENT_LENGTH] > 0)
@@ -225,7 +225,7 @@ MH__INLINE int frame_by_coding(const struct check *c)
     return 0;
 }
 
-MH__INLINE int frame_by_length(const struct check *c)
+static int frame_by_length(const struct check *c)
 {
     const mh_header *length = field(c, MH__CONTENT_LENGTH, 0);
     if (c->seen->count[MH__CONTENT_LENGTH] > 1)
@@ -238,7 +238,7 @@ MH__INLINE int frame_by_length(const struct check *c)
 }
 
 /* RFC 9112 section 6.3, from step 3 on. `otherwise`: what it is without any field. */
-MH__INLINE int frame(const struct check *c, enum mh__framing otherwise)
+static int frame(const struct check *c, enum mh__framing otherwise)
 {
     if (c->seen->count[MH__TRANSFER_ENCODING] > 0)
         return frame_by_coding(c);
@@ -248,7 +248,7 @@ MH__INLINE int frame(const struct check *c, enum mh__framing otherwise)
     return 0;
 }
 
-MH__INLINE void read_body_next(mh_h1 *h1)
+static void read_body_next(mh_h1 *h1)
 {
     static const uint8_t next[] = {
         [MH__NO_BODY] = MH__END,
@@ -263,7 +263,7 @@ MH__INLINE void read_body_next(mh_h1 *h1)
 /* ---- the connection ---- */
 
 /* Does it end with this message (RFC 9112 section 9.3)? */
-MH__INLINE void check_persistence(const struct check *c, uint8_t options)
+static void check_persistence(const struct check *c, uint8_t options)
 {
     bool old = c->view->head.minor_version == 0;
     if (options & MH__SAYS_CLOSE || (old && !(options & MH__SAYS_KEEP_ALIVE)))
@@ -272,7 +272,7 @@ MH__INLINE void check_persistence(const struct check *c, uint8_t options)
 
 /* What an HTTP/1.0 client cannot ask for: another protocol (RFC 9110 section 7.8), or to be told to
  * go on (section 10.1.1), which makes no sense without a body either. */
-MH__INLINE void note_wishes(const struct check *c, uint8_t options)
+static void note_wishes(const struct check *c, uint8_t options)
 {
     mh_headers headers = c->view->head.headers;
     if (c->seen->count[MH__UPGRADE_FIELD] > 0 && options & MH__SAYS_UPGRADE)

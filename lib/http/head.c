@@ -25,8 +25,7 @@ struct reader {
 
 enum { MORE = 1 }; /* beside 0 and errors: the input ends here */
 
-/* Not inlined, so that the way of good input stays short. */
-__attribute__((noinline, cold)) static int bad(struct reader *r, const char *at, const char *reason)
+static int bad(struct reader *r, const char *at, const char *reason)
 {
     return mh__fault(r->h1, r->view, r->in, MH_ERR_MALFORMED, 400, at, reason);
 }
@@ -38,10 +37,20 @@ enum mh__kind mh__field_kind(mh_str name)
 
 void mh__see(struct mh__seen *seen, mh_str name, size_t index)
 {
-    mh__note(seen, name, index);
+    enum mh__kind kind = mh__field_kind(name);
+    if (kind != MH__KINDS && seen->count[kind]++ == 0)
+        seen->first[kind] = (uint8_t)index;
 }
 
 /* ---- start lines ---- */
+
+/* Past all bytes of the set. */
+static const char *run(const char *p, const char *end, int set)
+{
+    while (p < end && mh__is(*p, set))
+        p++;
+    return p;
+}
 
 /* Two hexadecimal digits behind the "%" at *p (RFC 3986 section 2.1); on 0 they are passed. */
 static int percent(struct reader *r, const char **p)
@@ -56,7 +65,7 @@ static int percent(struct reader *r, const char **p)
     return 0;
 }
 
-__attribute__((noinline, cold)) static int bad_in_target(struct reader *r, const char *at)
+static int bad_in_target(struct reader *r, const char *at)
 {
     if (*at == '\r' || *at == '\n')
         return bad(r, at, "the request line has no version");
@@ -64,13 +73,10 @@ __attribute__((noinline, cold)) static int bad_in_target(struct reader *r, const
 }
 
 /* Up to the SP behind the target. */
-MH__INLINE int target(struct reader *r, const char **p, bool origin)
+static int target(struct reader *r, const char **p, bool origin)
 {
     for (;;) {
-        if (origin)
-            *p = mh__scan_target(r->in.start, *p, r->in.end);
-        while (!origin && *p < r->in.end && mh__is(**p, MH__URI))
-            ++*p;
+        *p = run(*p, r->in.end, origin ? MH__TARGET : MH__URI);
         if (*p == r->in.end)
             return MORE;
         if (**p == ' ')
@@ -83,7 +89,7 @@ MH__INLINE int target(struct reader *r, const char **p, bool origin)
     }
 }
 
-__attribute__((noinline, cold)) static int bad_start(struct reader *r, const char *at, size_t i)
+static int bad_start(struct reader *r, const char *at, size_t i)
 {
     if (i > 8)
         return bad(r, at, "malformed status");
@@ -121,7 +127,7 @@ static int odd_version(struct reader *r, const char **p)
     return step;
 }
 
-MH__INLINE int version_line(struct reader *r, const char **p)
+static int version_line(struct reader *r, const char **p)
 {
     const char *v = *p;
     if (r->in.end - v < 10 || mh__word(v) != mh__word("HTTP/1.1") || v[8] != '\r' || v[9] != '\n')
@@ -131,7 +137,7 @@ MH__INLINE int version_line(struct reader *r, const char **p)
 }
 
 /* An empty line that an old client sent behind its last body (RFC 9112 section 2.2). */
-MH__INLINE int empty_line(struct reader *r, const char **p)
+static int empty_line(struct reader *r, const char **p)
 {
     if (*p == r->in.end)
         return MORE;
@@ -145,17 +151,8 @@ MH__INLINE int empty_line(struct reader *r, const char **p)
     return 0;
 }
 
-/* A run of tchar. Short as most are, going byte by byte is quicker than a block: the processor
- * guesses where it ends and reads on meanwhile. */
-MH__INLINE const char *token(const char *p, const char *end)
-{
-    while (p < end && mh__is(*p, MH__TOKEN))
-        p++;
-    return p;
-}
-
 /* request-line = method SP request-target SP HTTP-version CRLF (RFC 9112 section 3). */
-MH__INLINE int request_line(struct reader *r, const char **at)
+static int request_line(struct reader *r, const char **at)
 {
     const char *p = *at, *mark = p, *end = r->in.end;
     mh_h1_head *head = &r->view->head;
@@ -178,7 +175,7 @@ MH__INLINE int request_line(struct reader *r, const char **at)
         state = MH__METHOD;
         /* fall through */
     case MH__METHOD:
-        p = token(p, end);
+        p = run(p, end, MH__TOKEN);
         if (p == end)
             break;
         if (*p != ' ')
@@ -218,7 +215,7 @@ MH__INLINE int request_line(struct reader *r, const char **at)
 }
 
 /* CR is at *p: is LF behind it? On 0 both are passed. */
-MH__INLINE int line_end(struct reader *r, const char **p)
+static int line_end(struct reader *r, const char **p)
 {
     if (r->in.end - *p < 2)
         return MORE;
@@ -228,13 +225,13 @@ MH__INLINE int line_end(struct reader *r, const char **p)
     return 0;
 }
 
-__attribute__((noinline, cold)) static int bad_text(struct reader *r, const char *at)
+static int bad_text(struct reader *r, const char *at)
 {
     return bad(r, at, *at == '\n' ? "LF without CR" : "control byte in a field value or reason");
 }
 
 /* A run of VCHAR, obs-text, SP and HTAB, up to its CRLF, which is left where it is. */
-MH__INLINE int text(struct reader *r, const char **p)
+static int text(struct reader *r, const char **p)
 {
     for (;;) {
         *p = mh__scan_value(r->in.start, *p, r->in.end);
@@ -281,8 +278,7 @@ static int status_line(struct reader *r, const char **p)
 
 /* ---- field lines ---- */
 
-__attribute__((noinline, cold)) static int too_large(struct reader *r, const char *at, int status,
-                                                     const char *reason)
+static int too_large(struct reader *r, const char *at, int status, const char *reason)
 {
     return mh__fault(r->h1, r->view, r->in, MH_ERR_TOO_LARGE, status, at, reason);
 }
@@ -303,7 +299,7 @@ static void keep(struct reader *r, mh_str *value, mh_str piece)
 
 /* A folded line of a response is one value, with an SP where the fold was (RFC 9112 section 5.2).
  * The caller's buffer is not ours to write in, so it is put together in the view. */
-__attribute__((noinline, cold)) static void unfold(struct reader *r, mh_str *value, mh_str piece)
+static void unfold(struct reader *r, mh_str *value, mh_str piece)
 {
     const char *top = r->view->unfolded + r->folded;
     bool begun = value->len > 0 && value->ptr + value->len == top;
@@ -320,7 +316,7 @@ __attribute__((noinline, cold)) static void unfold(struct reader *r, mh_str *val
 }
 
 /* What is at the start of a line if it is no field name. 0: a fold. */
-__attribute__((noinline, cold)) static int odd_line(struct reader *r, const char *at, bool first)
+static int odd_line(struct reader *r, const char *at, bool first)
 {
     if (!mh__is_blank(*at))
         return bad(r, at,
@@ -335,7 +331,7 @@ __attribute__((noinline, cold)) static int odd_line(struct reader *r, const char
     return 0;
 }
 
-__attribute__((noinline, cold)) static int bad_name(struct reader *r, const char *at)
+static int bad_name(struct reader *r, const char *at)
 {
     return bad(r, at,
                mh__is_blank(*at)            ? "white space before the colon" /* 9112, 5.1 */
@@ -344,9 +340,9 @@ __attribute__((noinline, cold)) static int bad_name(struct reader *r, const char
 }
 
 /* field-name: a token up to its colon. */
-MH__INLINE int name(struct reader *r, const char **p)
+static int name(struct reader *r, const char **p)
 {
-    *p = token(*p, r->in.end);
+    *p = run(*p, r->in.end, MH__TOKEN);
     if (*p == r->in.end)
         return MORE;
     return **p == ':' ? 0 : bad_name(r, *p);
@@ -354,7 +350,7 @@ MH__INLINE int name(struct reader *r, const char **p)
 
 /* field-line = field-name ":" OWS field-value OWS, CRLF behind each, and an empty line behind all
  * (RFC 9112 section 5). Returns 0 when the empty line is passed. */
-MH__INLINE int field_lines(struct reader *r, const char **at)
+static int field_lines(struct reader *r, const char **at)
 {
     const char *p = *at, *mark = p, *end = r->in.end, *value_end;
     mh_header *next = r->view->headers + r->fields, *field = r->fields > 0 ? next - 1 : next;
@@ -405,7 +401,7 @@ MH__INLINE int field_lines(struct reader *r, const char **at)
                 unfold(r, &field->value, mh__trimmed(mark, value_end));
             } else {
                 field->value = mh__trimmed(mark, value_end);
-                mh__note(r->seen, field->name, (size_t)(field - r->view->headers));
+                mh__see(r->seen, field->name, (size_t)(field - r->view->headers));
             }
             state = MH__FIELD;
         }
