@@ -3,7 +3,6 @@
 #include "client/client.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buffer.h"
@@ -153,8 +152,9 @@ static int add_length(struct mh__request *request, const char *method)
     static const char *const with_body[] = {"POST", "PUT", "PATCH", NULL};
     if (!request->body.ptr && !is_one_of(method, with_body))
         return 0;
-    snprintf(request->length, sizeof(request->length), "%zu", request->body.len);
-    return add(request, MH_STR("Content-Length"), mh_str_from(request->length));
+    mh_buf digits = mh__buf_over(request->length, sizeof(request->length));
+    int err = mh_buf_printf(&digits, "%zu", request->body.len);
+    return err < 0 ? err : add(request, MH_STR("Content-Length"), mh_buf_str(&digits));
 }
 
 static int add_fields(struct mh__request *request, const mh_fetch *fetch, const char *method,
