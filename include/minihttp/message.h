@@ -33,11 +33,12 @@ MH_API mh_str mh_headers_get(mh_headers headers, const char *name);
 MH_API bool mh_headers_list(mh_headers headers, const char *name, const char *token);
 
 #define mh_headers_each(header, headers)                                                           \
-    for (const mh_header *header = (headers).at; header < (headers).at + (headers).count; header++)
+    for (const mh_header *header = (headers).at;                                                   \
+         header && header < (headers).at + (headers).count; header++)
 
-/* Walk through "a=1&b=2", of a query or of a urlencoded body: takes one pair off the front of *rest.
- * false: there are no more. Raw slices of *rest; value is absent when the pair has no "=". Empty
- * pairs are passed over. */
+/* Walk through "a=1&b=2", of a query or of a urlencoded body: takes one pair off the front of
+ * *rest. false: there are no more. Raw slices of *rest; value is absent when the pair has no "=".
+ * Empty pairs are passed over. */
 MH_API bool mh_pairs_next(mh_str *rest, mh_str *name, mh_str *value);
 
 /* Append the first value of that name, decoded ("+" is a space, %XX a byte). Names are decoded
@@ -54,9 +55,9 @@ MH_API const char *mh_reason(int status);
  * or -ERANGE outside the years 0 to 9999 (and then nothing is written). */
 MH_API int mh_date_format(char out[MH_DATE_LEN + 1], int64_t unix_s);
 
-/* The other way, all three forms of RFC 9110 section 5.6.7. `now_s` (seconds since 1970) decides the
- * century of the form that has two digits for the year. Returns 0, or -EINVAL for anything else than
- * exactly one valid date, and then *unix_s is as it was. */
+/* The other way, all three forms of RFC 9110 section 5.6.7. `now_s` (seconds since 1970) decides
+ * the century of the form that has two digits for the year. Returns 0, or -EINVAL for anything else
+ * than exactly one valid date, and then *unix_s is as it was. */
 MH_API MH_CHECK int mh_date_parse(int64_t *unix_s, mh_str text, int64_t now_s);
 
 #ifdef __cplusplus
