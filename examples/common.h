@@ -20,7 +20,7 @@ struct program {
 int parse_command_line(struct program *program, int argc, char **argv);
 
 /* "Request: GET /index.html HTTP/1.1" and "Host:example.com", of a URL that was fetched. */
-void print_request(mh_str url);
+void print_request(mh_str text);
 
 /* Bytes to the standard output, as they are. */
 void print_bytes(mh_str bytes);

@@ -284,8 +284,8 @@ def _():
         folder = os.path.dirname(path)
         text = re.sub(r"^```.*?^```$", "", read(path), flags=re.M | re.S)
         for name in re.findall(r"`([\w./-]+)`", text) + re.findall(r"\]\(([\w./-]+)\)", text):
-            if "/" in name and not os.path.splitext(name)[1] and not name.endswith("/"):
-                continue
+            if "x/y" in name or name.startswith("build"):
+                continue  # a pattern, or what is only there after a build
             if re.search(r"\.(c|h|md|py|sh|txt|map|build|7|3|1)$|/$", name) and not any(
                     os.path.exists(os.path.join(base, name)) for base in (folder, SOURCE)):
                 wrong.append(f"{os.path.relpath(path, SOURCE)}: {name}")
