@@ -34,7 +34,7 @@ bool mh__str_same_nocase(mh_str a, mh_str b)
     if (a.len != b.len)
         return false;
     for (size_t i = 0; i < a.len; i++) {
-        if (mh__lower(a.ptr[i]) != mh__lower(b.ptr[i]))
+        if (a.ptr[i] != b.ptr[i] && mh__lower(a.ptr[i]) != mh__lower(b.ptr[i]))
             return false;
     }
     return true;

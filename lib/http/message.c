@@ -111,18 +111,15 @@ bool mh_pairs_next(mh_str *rest, mh_str *name, mh_str *value)
 /* Take one byte off the front, decoded; -1 for a broken "%". */
 static int decoded_byte(mh_str *rest)
 {
-    char c = rest->ptr[0];
-    size_t len = c == '%' ? 3 : 1;
-    if (rest->len < len)
+    const char *at = rest->ptr;
+    if (at[0] != '%') {
+        *rest = mh__str_from(*rest, 1);
+        return at[0] == '+' ? ' ' : (unsigned char)at[0];
+    }
+    if (rest->len < 3 || mh__hex(at[1]) < 0 || mh__hex(at[2]) < 0)
         return -1;
-    int high = len == 3 ? mh__hex(rest->ptr[1]) : 0;
-    int low = len == 3 ? mh__hex(rest->ptr[2]) : 0;
-    *rest = mh__str_from(*rest, len);
-    if (high < 0 || low < 0)
-        return -1;
-    if (len == 3)
-        return high * 16 + low;
-    return c == '+' ? ' ' : (unsigned char)c;
+    *rest = mh__str_from(*rest, 3);
+    return mh__hex(at[1]) << 4 | mh__hex(at[2]);
 }
 
 /* A name that cannot be decoded is no one's. */

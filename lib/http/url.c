@@ -314,8 +314,8 @@ static bool take_scheme(mh_str *rest, mh_str *scheme)
     size_t len = 0;
     while (len < rest->len && has_class(rest->ptr[len], SCHEME))
         len++;
-    char first = len > 0 ? mh__lower(rest->ptr[0]) : 0;
-    if (first < 'a' || first > 'z' || len == rest->len || rest->ptr[len] != ':')
+    bool begins_with_letter = len > 0 && mh__lower(rest->ptr[0]) >= 'a';
+    if (!begins_with_letter || len == rest->len || rest->ptr[len] != ':')
         return false;
     *scheme = take_bytes(rest, len);
     return take(rest, ':');

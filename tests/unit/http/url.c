@@ -224,6 +224,10 @@ static const struct bad bad_urls[] = {
     BAD("http+unix://a/", SCHEME, "http with a suffix"),
     BAD("localhost:8080", SCHEME, "what reads like a scheme"),
     BAD("javascript:alert(1)", SCHEME, "javascript"),
+    BAD("a://b", SCHEME, "the first letter"),
+    BAD("z://b", SCHEME, "the last letter"),
+    BAD("A:b", SCHEME, "the first capital"),
+    BAD("Z:b", SCHEME, "the last capital"),
     BAD("x:", SCHEME, "a scheme and nothing else"),
 };
 
