@@ -68,10 +68,12 @@ static int take_target(struct mh__request *request, mh_str *target)
     return 0;
 }
 
-static bool is_one_of(const char *name, const char *const *names)
+typedef char method_name[8]; /* "OPTIONS" just fits */
+
+static bool is_one_of(const char *name, const method_name *names, size_t count)
 {
-    for (; *names; names++) {
-        if (strcmp(name, *names) == 0)
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(name, names[i]) == 0)
             return true;
     }
     return false;
@@ -86,11 +88,10 @@ static const char *method_of(const mh_fetch *fetch)
 
 static int take_method(struct mh__request *request, const char *method)
 {
-    static const char *const idempotent[] = {"GET", "HEAD",   "OPTIONS", "TRACE",
-                                             "PUT", "DELETE", NULL};
+    static const method_name idempotent[] = {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"};
     if (!request->body.ptr && request->body.len > 0)
         return refuse(request, -EINVAL, "a body with a length and no bytes");
-    request->idempotent = is_one_of(method, idempotent);
+    request->idempotent = is_one_of(method, idempotent, sizeof(idempotent) / sizeof(method_name));
     if (strcmp(method, "CONNECT") == 0)
         return refuse(request, -EINVAL, "CONNECT makes a tunnel, not a fetch");
     if (strcmp(method, "TRACE") == 0 && request->body.ptr) /* RFC 9110 section 9.3.8 */
@@ -149,8 +150,9 @@ static int add_agent(struct mh__request *request)
 /* RFC 9110 section 8.6: where a method gives a body a meaning, its length is said, 0 too. */
 static int add_length(struct mh__request *request, const char *method)
 {
-    static const char *const with_body[] = {"POST", "PUT", "PATCH", NULL};
-    if (!request->body.ptr && !is_one_of(method, with_body))
+    static const method_name with_body[] = {"POST", "PUT", "PATCH"};
+    if (!request->body.ptr &&
+        !is_one_of(method, with_body, sizeof(with_body) / sizeof(method_name)))
         return 0;
     mh_buf digits = mh__buf_over(request->length, sizeof(request->length));
     int err = mh_buf_printf(&digits, "%zu", request->body.len);
