@@ -60,6 +60,12 @@ MH_CHECK int mh__connect(const struct mh__addresses *addresses, int64_t deadline
 
 /* ---- socket.c ---- */
 
+/* For a descriptor that somebody else has made: the other calls here want it so. */
+MH_CHECK int mh__set_nonblocking(int fd);
+
+/* Who is at the other end. false: nobody can say, it is gone or a unix socket without a name. */
+MH_CHECK bool mh__peer_name(int fd, struct sockaddr_storage *out);
+
 /* Wait for poll()'s events. Returns what poll() found, -ETIMEDOUT, or what else poll() failed with.
  * A deadline that has passed still looks once. */
 MH_CHECK int mh__wait(int fd, short events, int64_t deadline);

@@ -2,11 +2,26 @@
 #include "net/net.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+
+int mh__set_nonblocking(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    return 0;
+}
+
+bool mh__peer_name(int fd, struct sockaddr_storage *out)
+{
+    socklen_t len = sizeof(*out);
+    return getpeername(fd, (struct sockaddr *)out, &len) == 0 && len > sizeof(sa_family_t);
+}
 
 int mh__wait(int fd, short events, int64_t deadline)
 {

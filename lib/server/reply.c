@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/buffer.h"
@@ -74,7 +73,8 @@ static void add_length(struct head *head, int status, size_t len)
 {
     if (!has_length(status))
         return;
-    snprintf(head->length, sizeof(head->length), "%zu", len);
+    mh_buf text = mh__buf_over(head->length, sizeof(head->length));
+    (void)!mh_buf_printf(&text, "%zu", len); /* there is room for any */
     add(head, "Content-Length", head->length);
 }
 

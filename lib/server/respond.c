@@ -1,7 +1,6 @@
 /* respond.c: one connection, one request, one reply, in the caller's thread. Decides what is waited
  * for, and how long; what is answered is decided in exchange.c and reply.c. */
 #include <errno.h>
-#include <fcntl.h>
 
 #include "base/clock.h"
 #include "net/net.h"
@@ -252,22 +251,6 @@ static int answer(struct session *s, mh_handler *handler)
     return result < 0 ? result : send_reply(s);
 }
 
-static int set_nonblocking(int fd)
-{
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return -errno;
-    return 0;
-}
-
-/* A socket of a pair, or a client's unix socket, has no name. */
-static void set_peer(struct session *s)
-{
-    socklen_t len = sizeof(s->peer);
-    if (getpeername(s->fd, (struct sockaddr *)&s->peer, &len) == 0 && len > sizeof(sa_family_t))
-        s->ex.request.peer = (const struct sockaddr *)&s->peer;
-}
-
 static void finish(struct session *s)
 {
     int64_t linger = mh__deadline_in(MH_SERVER_LINGER_MS);
@@ -289,8 +272,9 @@ int mh_respond(int connection, mh_handler *handler, void *user)
                         .head_view = &head,
                         .behind_view = &behind};
     mh__exchange_init(&s.ex, user);
-    set_peer(&s);
-    int result = set_nonblocking(connection);
+    if (mh__peer_name(connection, &s.peer))
+        s.ex.request.peer = (const struct sockaddr *)&s.peer;
+    int result = mh__set_nonblocking(connection);
     if (result == 0)
         result = answer(&s, handler);
     finish(&s);

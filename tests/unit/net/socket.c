@@ -293,3 +293,38 @@ Test(socket, closing_leaves_errno)
     mh__close(-1);
     cr_assert_eq(errno, E2BIG);
 }
+
+/* ---- descriptors of others ---- */
+
+Test(socket, makes_a_descriptor_not_blocking)
+{
+    int fd[2];
+    char byte;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd), 0);
+    cr_assert_eq(mh__set_nonblocking(fd[0]), 0);
+    cr_assert_eq(recv(fd[0], &byte, 1, 0), -1);
+    cr_assert_eq(errno, EAGAIN);
+    cr_assert_eq(mh__set_nonblocking(-1), -EBADF);
+    close_both(fd);
+}
+
+Test(socket, names_the_peer_where_it_has_a_name)
+{
+    int fd[2];
+    struct sockaddr_storage peer, own = {0};
+    socklen_t len = sizeof(own);
+    pair(fd);
+    cr_assert(!mh__peer_name(fd[0], &peer), "a pair has no names");
+    close_both(fd);
+    cr_assert(!mh__peer_name(-1, &peer));
+
+    int listener = mh__listen("127.0.0.1:0");
+    cr_assert_eq(getsockname(listener, (struct sockaddr *)&own, &len), 0);
+    int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert(!mh__peer_name(client, &peer), "not connected");
+    cr_assert_eq(connect(client, (struct sockaddr *)&own, len), 0);
+    cr_assert(mh__peer_name(client, &peer));
+    cr_assert_eq(memcmp(&peer, &own, len), 0);
+    mh__close(client);
+    mh__close(listener);
+}
