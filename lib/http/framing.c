@@ -238,7 +238,7 @@ static int frame_by_length(const struct check *c)
 }
 
 /* RFC 9112 section 6.3, from step 3 on. `otherwise`: what it is without any field. */
-static int frame(const struct check *c, enum mh__framing otherwise)
+MH__INLINE int frame(const struct check *c, enum mh__framing otherwise)
 {
     if (c->seen->count[MH__TRANSFER_ENCODING] > 0)
         return frame_by_coding(c);

@@ -48,11 +48,12 @@ static void consume(mh_h1 *h1, mh_str *in, size_t len)
     *in = mh__str_from(*in, len);
 }
 
-/* Bytes on a connection where nothing was asked for are no response (RFC 9112 section 9.2). */
-static bool unasked(const mh_h1 *h1)
+/* Bytes on a connection where nothing was asked for are no response (RFC 9112 section 9.2). A call of
+ * its own: merged into its caller, the four bytes are loaded as one word, which has to wait for the
+ * bytes that were just stored one by one. */
+__attribute__((noinline)) static bool unasked(const mh_h1 *h1)
 {
-    return h1->role == MH_H1_CLIENT && h1->reading == MH__START && h1->interims == 0 &&
-           h1->writing == MH__PUT_HEAD;
+    return h1->reading == MH__START && h1->interims == 0 && h1->writing == MH__PUT_HEAD;
 }
 
 /* Bytes of the head; 0: more is needed; or an error. */
@@ -74,7 +75,7 @@ static int next_head(mh_h1 *h1, mh_str *in, mh_h1_view *view)
     if (in->len == 0)
         return MH_H1_NEED_MORE;
     struct mh__input at = {in->ptr, in->ptr + in->len};
-    if (unasked(h1))
+    if (h1->role == MH_H1_CLIENT && unasked(h1))
         return mh__fault(h1, view, at, MH_ERR_MALFORMED, 502, at.start, "no request was sent");
     ptrdiff_t len = read_head(h1, *in, view, &seen);
     if (len <= 0)
