@@ -81,8 +81,8 @@ MH_API void mh_h1_init(mh_h1 *h1, mh_h1_role role, size_t head_max);
  * the view. Of a request: HEAD, BODY..., END. Of a response: HEAD for each 1xx, HEAD, BODY..., END.
  *
  * Returns an mh_h1_event or an error: MH_ERR_MALFORMED (RFC 9112 sections 2 to 5), MH_ERR_FRAMING
- * (section 6.3), MH_ERR_CODING (section 7), MH_ERR_TOO_LARGE. After an error view->fault is set,
- * and nothing more can be read from this connection; a server can still put its answer. */
+ * (section 6.3), MH_ERR_CODING (section 6.1: unknown), MH_ERR_TOO_LARGE. After an error view->fault
+ * is set, and nothing more can be read from this connection; a server can still put its answer. */
 MH_API MH_CHECK int mh_h1_next(mh_h1 *h1, mh_str *in, mh_h1_view *view);
 
 /* The peer closed its side, and mh_h1_next() wanted more. Returns MH_H1_END (a body that lasts

@@ -1,4 +1,5 @@
-/* chars.c: the table behind chars.h, a row for each 16 bytes. A test holds it against the grammar. */
+/* chars.c: the table behind chars.h, a row for each 16 bytes. A test holds it against the grammar.
+ */
 #include "http/chars.h"
 
 /* clang-format off */

@@ -55,7 +55,7 @@ static int weekday_of(int64_t days)
 static int64_t unix_seconds(const struct date *date)
 {
     int64_t days = day_number(date) - EPOCH_DAY;
-    return days * DAY_S + date->hour * 3600 + date->minute * 60 + date->second;
+    return days * DAY_S + date->hour * INT64_C(3600) + date->minute * INT64_C(60) + date->second;
 }
 
 /* 400 years have 146097 days; the guess is at most one year off. */

@@ -31,8 +31,7 @@ struct check {
     const struct mh__seen *seen;
 };
 
-static int refuse(const struct check *c, int err, int status, const char *at,
-                      const char *reason)
+static int refuse(const struct check *c, int err, int status, const char *at, const char *reason)
 {
     return mh__fault(c->h1, c->view, c->in, err, status, at, reason);
 }

@@ -48,9 +48,9 @@ static void consume(mh_h1 *h1, mh_str *in, size_t len)
     *in = mh__str_from(*in, len);
 }
 
-/* Bytes on a connection where nothing was asked for are no response (RFC 9112 section 9.2). A call of
- * its own: merged into its caller, the four bytes are loaded as one word, which has to wait for the
- * bytes that were just stored one by one. */
+/* Bytes on a connection where nothing was asked for are no response (RFC 9112 section 9.2). A call
+ * of its own: merged into its caller, the four bytes are loaded as one word, which has to wait for
+ * the bytes that were just stored one by one. */
 __attribute__((noinline)) static bool unasked(const mh_h1 *h1)
 {
     return h1->reading == MH__START && h1->interims == 0 && h1->writing == MH__PUT_HEAD;

@@ -119,7 +119,7 @@ static int decoded_byte(mh_str *rest)
     if (rest->len < 3 || mh__hex(at[1]) < 0 || mh__hex(at[2]) < 0)
         return -1;
     *rest = mh__str_from(*rest, 3);
-    return mh__hex(at[1]) << 4 | mh__hex(at[2]);
+    return mh__hex(at[1]) * 16 + mh__hex(at[2]);
 }
 
 /* A name that cannot be decoded is no one's. */

@@ -529,7 +529,7 @@ static int decode_some(mh_buf *out, mh_str *rest)
     if (!is_escape(*rest, 0))
         return MH_ERR_URL;
     mh_str escape = take_bytes(rest, 3);
-    char byte = (char)(mh__hex(escape.ptr[1]) << 4 | mh__hex(escape.ptr[2]));
+    char byte = (char)(mh__hex(escape.ptr[1]) * 16 + mh__hex(escape.ptr[2]));
     return mh_buf_append(out, &byte, 1);
 }
 
