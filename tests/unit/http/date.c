@@ -68,7 +68,7 @@ Test(date, format_out_of_range_writes_nothing)
     }
 }
 
-/* ---- every day of ten thousand years ---- */
+/* ---- every month of ten thousand years, every day of four hundred ---- */
 
 struct calendar {
     int year, month, day, weekday;
@@ -111,11 +111,21 @@ static void write_day(char *out, const struct calendar *c, const char *time)
              month_names[c->month], c->year, time);
 }
 
-Test(date, every_day_from_0_to_9999, .timeout = 60)
+/* The calendar repeats itself after 400 years; elsewhere it is enough to see where months begin and
+ * end. */
+static bool is_looked_at(const struct calendar *c)
+{
+    bool this_cycle = c->year >= 1800 && c->year < 2200;
+    return this_cycle || c->day == 1 || c->day == days_in(c->year, c->month);
+}
+
+Test(date, every_month_from_0_to_9999, .timeout = 60)
 {
     struct calendar c = {0, 0, 1, 6};
     int64_t unix_s = FIRST_S;
     for (; c.year <= 9999; next_day(&c), unix_s += 86400) {
+        if (!is_looked_at(&c))
+            continue;
         char expected[64], text[MH_DATE_LEN + 1];
         write_day(expected, &c, "00:00:00");
         int64_t back = 0;
