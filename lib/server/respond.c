@@ -59,11 +59,11 @@ static int send_reply(struct session *s)
 /* There is no memory for a reply. This one needs none. */
 static void send_unavailable(struct session *s)
 {
-    static char reply[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                          "Content-Length: 0\r\n"
-                          "Connection: close\r\n"
-                          "\r\n";
-    struct iovec iov = {reply, sizeof(reply) - 1};
+    static const char reply[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                                "Content-Length: 0\r\n"
+                                "Connection: close\r\n"
+                                "\r\n";
+    struct iovec iov = {(char *)reply, sizeof(reply) - 1};
     s->spoken = mh__send(s->fd, &iov, 1, MH_SERVER_SEND_TIMEOUT_MS, s->end) == 0;
 }
 
