@@ -16,6 +16,8 @@
 #define MH__PUT_ROOM 256             /* what mh_h1_put_head() may ask for beside what it writes */
 #define MH__RECEIVE_ROOM (64u << 10) /* behind a response's head, for what one recv() may bring */
 
+#define MH__INPUT_SIZE (MH_FETCH_HEAD_MAX + MH__RECEIVE_ROOM)
+
 /* ---- request.c ---- */
 
 /* Not initialised before mh__request_build(); there is nothing to free. */
@@ -85,7 +87,7 @@ struct mh__exchange {
     mh_h1_view rest;  /* of everything behind it; res->trailers points into it */
     mh_str unread;    /* what has come and is not consumed; lies in input */
     size_t kept;      /* bytes at the front of input that hold the final head */
-    char input[MH_FETCH_HEAD_MAX + MH__RECEIVE_ROOM];
+    char *input;      /* MH__INPUT_SIZE bytes, which mh_client_fetch_once() does without */
 };
 
 /* Begin anew, memory kept, with the limits and the URL of the fetch. After an error *res tells. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/buffer.h"
+#include "base/mem.h"
 
 static int fail(struct mh__exchange *x, int err, const char *detail)
 {
@@ -26,7 +27,7 @@ static int fault(struct mh__exchange *x, int err, const mh_h1_fault *what)
 static ssize_t receive(struct mh__exchange *x)
 {
     char *from = x->input + x->kept;
-    size_t room = sizeof(x->input) - x->kept - x->unread.len;
+    size_t room = MH__INPUT_SIZE - x->kept - x->unread.len;
     if (x->unread.ptr != from && x->unread.len > 0)
         memmove(from, x->unread.ptr, x->unread.len);
     x->unread.ptr = from;
@@ -177,10 +178,21 @@ static int step(struct mh__exchange *x, const mh_fetch *fetch, mh_response *res)
     return err < 0 ? err : over;
 }
 
+static int make_input(struct mh__exchange *x)
+{
+    if (!x->input)
+        x->input = mh__malloc(MH__INPUT_SIZE);
+    x->unread = (mh_str){x->input, 0};
+    x->kept = 0;
+    return x->input ? 0 : -ENOMEM;
+}
+
 static int ask(struct mh__exchange *x, const mh_fetch *fetch, mh_str url)
 {
     struct mh__request *request = &x->request;
-    int err = mh__request_build(request, fetch, url, true, &x->wire.detail);
+    int err = make_input(x);
+    if (err == 0)
+        err = mh__request_build(request, fetch, url, true, &x->wire.detail);
     if (err == 0)
         err = mh__wire_connect(&x->wire, &request->url);
     if (err == 0)

@@ -78,8 +78,6 @@ static int begin(struct mh__exchange *x, const mh_client *client, const mh_fetch
                  mh_response *res)
 {
     x->ceiling = ceiling_of(res, fetch);
-    x->unread = (mh_str){x->input, 0};
-    x->kept = 0;
     int err = mh__wire_init(&x->wire, fetch);
     if (err == 0)
         err = check_options(&x->wire, client, fetch);
@@ -93,8 +91,10 @@ static struct mh__exchange *exchange_of(mh_response *res)
     if (x)
         return x;
     res->private_ = x = mh__malloc(sizeof(*x));
-    if (x)
-        x->url = (mh_buf){0};
+    if (!x)
+        return NULL;
+    x->url = (mh_buf){0};
+    x->input = NULL;
     return x;
 }
 
@@ -127,8 +127,10 @@ int mh__response_finish(mh_response *res, int err)
 void mh_response_free(mh_response *res)
 {
     struct mh__exchange *x = res->private_;
-    if (x)
+    if (x) {
         mh_buf_free(&x->url);
+        mh__free(x->input);
+    }
     mh__free(x);
     mh_buf_free(&res->body);
     *res = (mh_response){.body = res->body};
