@@ -69,7 +69,8 @@ def _():
 @case("outside symbols are those in outside-symbols.txt")
 def _():
     assert wanted() <= allowed(), f"new: {sorted(wanted() - allowed())}"
-    assert allowed() <= wanted(), f"no longer wanted: {sorted(allowed() - wanted())}"
+    # The other way round depends on what a compiler does itself, memcpy() for one.
+    print("     not wanted by this build:", *sorted(allowed() - wanted()))
 
 
 @case("the library has no variables")
