@@ -67,7 +67,7 @@ MH_CHECK int mh__set_nonblocking(int fd);
 MH_CHECK bool mh__peer_name(int fd, struct sockaddr_storage *out);
 
 /* Wait for poll()'s events. Returns what poll() found, -ETIMEDOUT, or what else poll() failed with.
- * A deadline that has passed still looks once. */
+ * A deadline that has passed is -ETIMEDOUT even where something is ready. */
 MH_CHECK int mh__wait(int fd, short events, int64_t deadline);
 
 /* One recv() when there is something. Returns its bytes, 0 at the end. */

@@ -26,16 +26,16 @@ bool mh__peer_name(int fd, struct sockaddr_storage *out)
 int mh__wait(int fd, short events, int64_t deadline)
 {
     struct pollfd wanted = {.fd = fd, .events = events};
-    for (;;) {
-        int left = mh__deadline_left(deadline);
+    int left;
+    /* A peer that is always ready does not put the end off: the deadline is looked at first. */
+    while ((left = mh__deadline_left(deadline)) != 0) {
         int count = poll(&wanted, 1, left);
         if (count > 0)
             return wanted.revents;
         if (count < 0 && errno != EINTR)
             return -errno;
-        if (left >= 0 && mh__deadline_left(deadline) == 0)
-            return -ETIMEDOUT;
     }
+    return -ETIMEDOUT;
 }
 
 ssize_t mh__recv(int fd, void *buf, size_t cap, int64_t deadline)
@@ -84,6 +84,7 @@ static ssize_t send_some(int fd, struct iovec *iov, int count)
 
 int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline)
 {
+    int64_t limit = mh__deadline_min(deadline, mh__deadline_in(idle_ms));
     advance(&iov, &count, 0);
     while (count > 0) {
         ssize_t sent = send_some(fd, iov, count);
@@ -92,7 +93,9 @@ int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t dead
         advance(&iov, &count, (size_t)sent);
         if (count == 0)
             break;
-        int found = mh__wait(fd, POLLOUT, mh__deadline_min(deadline, mh__deadline_in(idle_ms)));
+        if (sent > 0)
+            limit = mh__deadline_min(deadline, mh__deadline_in(idle_ms));
+        int found = mh__wait(fd, POLLOUT, limit);
         if (found < 0)
             return found;
     }

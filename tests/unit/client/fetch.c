@@ -471,6 +471,23 @@ Test(fetch, the_time_in_all)
           MH_PHASE_BODY, "not complete within 40 ms");
 }
 
+static int swallow(mh_response *swallowed, const char *data, size_t len)
+{
+    (void)swallowed, (void)data, (void)len;
+    return 0;
+}
+
+/* The deadline does not wait for a moment in which nothing is there. */
+Test(fetch, the_time_in_all_of_a_body_that_never_stops)
+{
+    static char body[100000];
+    memset(body, 'x', sizeof(body));
+    memcpy(body, "HTTP/1.1 200 OK\r\n\r\n", 19);
+    fails((mh_str){body, sizeof(body)}, PEER_REPEATS,
+          (mh_fetch){.timeout_ms = 100, .on_body = swallow}, -ETIMEDOUT, MH_PHASE_BODY,
+          "not complete within 100 ms");
+}
+
 Test(fetch, a_peer_that_takes_no_body)
 {
     static char body[16 << 20];
