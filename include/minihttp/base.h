@@ -45,7 +45,7 @@ typedef struct mh_str {
 /* The bytes of a C string, borrowed; absent for NULL. */
 MH_API mh_str mh_str_from(const char *text);
 
-/* Are they the same bytes? An absent string equals only NULL. _nocase: A-Z as a-z, in any locale. */
+/* Are they the same bytes? An absent string equals only NULL. _nocase: A-Z as a-z in any locale. */
 MH_API bool mh_str_equal(mh_str a, const char *b);
 MH_API bool mh_str_equal_nocase(mh_str a, const char *b);
 

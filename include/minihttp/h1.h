@@ -107,8 +107,8 @@ MH_API bool mh_h1_wants_continue(const mh_h1 *h1);
  *
  * Returns 0; -EINVAL, and nothing is written: a byte that is not allowed (CR, LF and NUL first of
  * all), a field twice that may be there once, framing fields where RFC 9110 section 8.6 or RFC 9112
- * section 6.1 forbid them, a call out of order; -ENOMEM or MH_ERR_TOO_LARGE, with *out as it was.
- */
+ * section 6.1 forbid them, a call out of order; -ENOMEM, or MH_ERR_TOO_LARGE (up to 64 bytes more
+ * than are written have to fit), with *out as it was. */
 MH_API MH_CHECK int mh_h1_put_head(mh_h1 *h1, const mh_h1_head *head, mh_buf *out);
 
 /* Append some of the body, with its framing. To a HEAD request nothing is written. Returns 0;
@@ -118,8 +118,7 @@ MH_API MH_CHECK int mh_h1_put_body(mh_h1 *h1, mh_str data, mh_buf *out);
 
 /* End the message. Trailers only where the body is chunked (they are left out where it is not, RFC
  * 9110 section 6.5.1), and none that frames or routes. Returns 0; MH_ERR_FRAMING when the body is
- * shorter than announced; -EINVAL; -ENOMEM; MH_ERR_TOO_LARGE. After an error nothing was written.
- */
+ * shorter than announced; -EINVAL; -ENOMEM; MH_ERR_TOO_LARGE. After an error nothing is written. */
 MH_API MH_CHECK int mh_h1_put_end(mh_h1 *h1, mh_headers trailers, mh_buf *out);
 
 /* Both messages are over, and the connection can carry another exchange (RFC 9112 section 9.3). */

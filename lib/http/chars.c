@@ -1,5 +1,4 @@
-/* chars.c: the table behind chars.h, a row for each 16 bytes. A test holds it against the grammar.
- */
+/* chars.c: the table behind chars.h, 16 bytes in a row. A test holds it against the grammar. */
 #include "http/chars.h"
 
 /* clang-format off */

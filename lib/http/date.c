@@ -1,5 +1,4 @@
-/* date.c: HTTP dates (RFC 9110 section 5.6.7). Arithmetic only: no time zone, no locale, no clock.
- */
+/* date.c: HTTP dates (RFC 9110 section 5.6.7). Only arithmetic: no time zone, locale or clock. */
 #include <minihttp/message.h>
 
 #include <errno.h>

@@ -132,8 +132,7 @@ uint8_t mh__connection_options(mh_headers headers, const struct mh__seen *seen);
 MH_CHECK int mh__chunk_read(mh_h1 *h1, mh_str *in, mh_h1_view *view);
 
 /* h1_write.c: as mh_h1_put_body() with `len` bytes, which the caller sends himself behind *out; not
- * for chunked bodies. Returns 1; 0 when they must not be sent (the answer to a HEAD); or an error.
- */
+ * for chunked bodies. Returns 1; 0 if they must not be sent (the answer to a HEAD); or an error. */
 MH_CHECK int mh__h1_account_body(mh_h1 *h1, uint64_t len);
 
 #endif

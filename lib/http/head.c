@@ -3,8 +3,7 @@
  *
  * One state machine reads a head in whatever pieces it comes. When the head came whole, the slices
  * are recorded on the way. When it came in pieces, the pieces are checked as they come, each byte
- * once, and the slices (which may have moved meanwhile) are recorded by a second walk at the end.
- */
+ * once, and the slices (which may have moved meanwhile) are recorded by another walk at the end. */
 #include <string.h>
 
 #include "base/str.h"

@@ -8,8 +8,7 @@
 #include "base/buffer.h"
 #include "base/str.h"
 
-/* Takes what stands before `c` off the front of *rest, and `c` too; all of it where there is none.
- */
+/* Takes what stands before `c` off the front of *rest, and `c` too; all of it if there is none. */
 static mh_str cut(mh_str *rest, char c)
 {
     const char *end = memchr(rest->ptr, c, rest->len);

@@ -321,8 +321,7 @@ static bool take_scheme(mh_str *rest, mh_str *scheme)
     return take(rest, ':');
 }
 
-/* The first segment of a relative path has no ':', or it would be a scheme (RFC 3986 section 4.2).
- */
+/* The first segment of a relative path has no ':': it would be a scheme (RFC 3986 section 4.2). */
 static bool colon_is_clear(const struct parts *parts)
 {
     if (parts->scheme.ptr || parts->authority.ptr)

@@ -10,8 +10,7 @@
  * may be. */
 bool mh__host_valid(mh_str host);
 
-/* The target of a CONNECT (RFC 9112 section 3.2.3): uri-host ":" port, with a port from 1 to 65535.
- */
+/* The target of a CONNECT (RFC 9112 section 3.2.3): uri-host ":" port, a port from 1 to 65535. */
 bool mh__authority_valid(mh_str authority);
 
 /* The target of a request to a proxy (RFC 9112 section 3.2.2): a whole http or https URL, without

@@ -159,8 +159,7 @@ static bool was_shut(int err, int found)
     return err == -EINVAL || (err == -EAGAIN && (found & POLLHUP));
 }
 
-/* EAGAIN does not count as passed over: another thread was faster, and the next wait is a real one.
- */
+/* EAGAIN does not count as passed over: another thread was faster, the next wait is a real one. */
 int mh__accept(int listener, struct sockaddr_storage *peer)
 {
     int passed = 0;

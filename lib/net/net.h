@@ -73,8 +73,7 @@ MH_CHECK int mh__wait(int fd, short events, int64_t deadline);
 /* One recv() when there is something. Returns its bytes, 0 at the end. */
 MH_CHECK ssize_t mh__recv(int fd, void *buf, size_t cap, int64_t deadline);
 
-/* Send it all; the iov is used up. idle_ms: the longest time without progress; negative: no limit.
- */
+/* Send it all; the iov is used up. idle_ms: the longest time without progress; negative: none. */
 MH_CHECK int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline);
 
 /* Say goodbye so that the peer can still read what was sent: no more from us, throw away what comes
