@@ -18,7 +18,9 @@ static const char *folder(void)
     return path;
 }
 
-Test(h1_read, cases, .timeout = 300)
+TestSuite(h1_read, .timeout = 300);
+
+Test(h1_read, cases)
 {
     struct h1_suite suite = {0};
     bool read = h1_suite_read(&suite, folder());
@@ -169,7 +171,7 @@ static void drip_long(const char *start, const char *middle, int expected)
     cr_expect_lt(spent, LONG_S, "%s: %.1f s", middle, spent);
 }
 
-Test(h1_read, time_is_linear, .timeout = 300)
+Test(h1_read, time_is_linear)
 {
     drip_long("GET /", "a", MH_H1_NEED_MORE);
     drip_long("GET / HTTP/1.1\r\nX: ", "v", MH_H1_NEED_MORE);
@@ -180,7 +182,7 @@ Test(h1_read, time_is_linear, .timeout = 300)
 }
 
 /* Many fields: each is looked at again once for each byte at worst, so few are all it can be. */
-Test(h1_read, many_long_fields, .timeout = 300)
+Test(h1_read, many_long_fields)
 {
     mh_buf text = {0};
     cr_assert_eq(mh_buf_append(&text, "GET / HTTP/1.1\r\nHost: a\r\n", 25), 0);
@@ -341,7 +343,7 @@ Test(h1_read, explains_into_no_room)
 }
 
 /* head_max: 0 is the default, and nothing is larger than 16 MiB. */
-Test(h1_read, head_max_has_a_ceiling, .timeout = 120)
+Test(h1_read, head_max_has_a_ceiling)
 {
     const size_t len = (16u << 20) + 1;
     char *text = malloc(len);
