@@ -355,6 +355,7 @@ static const struct {
               {"programs", program_scenarios}};
 
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
+#define GROUPS_CALM 2 /* the first ones make no system call, so there is no weather for them */
 
 static int conduct_all(const struct scenario *scenarios, struct plan plan, uint64_t last_seed)
 {
@@ -384,7 +385,7 @@ static int weather(uint64_t from, uint64_t count)
     int failures = 0;
     printf("seeds %llu to %llu\n", (unsigned long long)from,
            (unsigned long long)(from + count - 1));
-    for (size_t i = 0; i < GROUPS; i++)
+    for (size_t i = GROUPS_CALM; i < GROUPS; i++)
         failures +=
             conduct_all(groups[i].scenarios, (struct plan){.mode = MODE_WEATHER, .seed = from},
                         from + count - 1);

@@ -110,7 +110,7 @@ struct run {
     atomic_int calls;
     atomic_int count[CALL_COUNT];
     atomic_bool failed[CALL_COUNT];
-    atomic_int faults;
+    atomic_int faults, idle;
     atomic_int threads;
     _Atomic(const struct fault *) hit;
     atomic_int hit_call;
@@ -337,20 +337,28 @@ static const struct fault *choose(enum call call, int n)
     return NULL;
 }
 
+/* Since bytes were last received or sent. */
+static void count_idle(enum call call, const struct fault *fault)
+{
+    bool passes = !fault || fault->how == CUT;
+    if (passes && (call == CALL_RECV || call == CALL_SENDMSG))
+        atomic_store(&run->idle, 0);
+    if (passes || atomic_fetch_add(&run->idle, 1) < SPIN_MAX)
+        return;
+    fprintf(stderr, "%s: tried again and again, for ever\n", calls[call].name);
+    abort();
+}
+
 static void commit(enum call call, const struct fault *fault)
 {
     int faults = atomic_fetch_add(&run->faults, 1) + 1;
     atomic_store(&run->failed[call], true);
     if (!fault->soft && fault->value > 0)
         atomic_store(&run->errors[fault->value], true);
-    if (run->plan.mode == MODE_AFTER && fault->soft && fault->how != CUT) {
-        atomic_store(&run->storm, faults > 1);
-        inject_pass(STORM_STEP_MS);
-    }
-    if (faults > SPIN_MAX && fault->how != CUT) {
-        fprintf(stderr, "%s: tried again and again, for ever\n", calls[call].name);
-        abort();
-    }
+    if (run->plan.mode != MODE_AFTER || !fault->soft || fault->how == CUT)
+        return;
+    atomic_store(&run->storm, faults > 1);
+    inject_pass(STORM_STEP_MS);
 }
 
 const struct fault *inject_due(enum call call)
@@ -362,6 +370,7 @@ const struct fault *inject_due(enum call call)
     const struct fault *fault = choose(call, n);
     if (fault && fault->how == CUT && call == CALL_RECV && run->plan.keep_recv)
         fault = NULL;
+    count_idle(call, fault);
     if (fault)
         commit(call, fault);
     return fault;

@@ -76,7 +76,7 @@ struct plan {
 };
 
 #define STORM_MAX 100        /* faults after which they stop where the plan is endless */
-#define SPIN_MAX 20000       /* faults in one run that only a loop without an end can meet */
+#define SPIN_MAX 10000       /* faults in a row that only a loop without an end can meet */
 #define STORM_STEP_MS 100    /* what a soft fault that comes again and again costs in time */
 #define WALL_CLOCK 784111777 /* Sun, 06 Nov 1994 08:49:37 GMT, in every run */
 
