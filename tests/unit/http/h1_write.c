@@ -8,6 +8,7 @@
 
 #include "../../h1_walk.h"
 #include "../scarce.h"
+#include "http/h1.h"
 
 /* A message as a caller puts it. */
 struct message {
@@ -524,8 +525,75 @@ Test(h1_write, many_fields)
     mh_h1 h1;
     mh_buf out = {0};
     mh_h1_init(&h1, MH_H1_CLIENT, 0);
+    head.headers.count = MH_HEADERS_MAX + 1;
+    cr_expect_eq(mh_h1_put_head(&h1, &head, &out), -EINVAL);
+    cr_expect_eq(out.len, 0);
     head.headers.count = MH_HEADERS_MAX;
     cr_expect_eq(mh_h1_put_head(&h1, &head, &out), 0);
+    mh_buf_free(&out);
+}
+
+Test(h1_write, many_trailers)
+{
+    static mh_header fields[MH_HEADERS_MAX + 1];
+    for (size_t i = 0; i <= MH_HEADERS_MAX; i++)
+        fields[i] = (mh_header){MH_STR("X"), MH_STR("y")};
+    mh_h1 h1 = ready(&messages[9]);
+    mh_h1_head head = head_of(&messages[9]);
+    mh_buf out = {0};
+    cr_assert_eq(mh_h1_put_head(&h1, &head, &out), 0);
+    size_t len = out.len;
+    cr_expect_eq(mh_h1_put_end(&h1, (mh_headers){fields, MH_HEADERS_MAX + 1}, &out), -EINVAL);
+    cr_expect_eq(out.len, len);
+    cr_expect_eq(mh_h1_put_end(&h1, (mh_headers){fields, MH_HEADERS_MAX}, &out), 0);
+    mh_buf_free(&out);
+}
+
+/* ---- a body that the caller sends himself ---- */
+
+static mh_h1 after_head(const struct message *message)
+{
+    mh_h1 h1 = ready(message);
+    mh_h1_head head = head_of(message);
+    mh_buf out = {0};
+    cr_assert_eq(mh_h1_put_head(&h1, &head, &out), 0);
+    mh_buf_free(&out);
+    return h1;
+}
+
+static const struct message five_bytes = {
+    .method = "GET", .status = 200, .reason = "OK", .fields = {FIELD("Content-Length", "5")}};
+static const struct message five_bytes_to_head = {
+    .method = "HEAD", .status = 200, .reason = "OK", .fields = {FIELD("Content-Length", "5")}};
+static const struct message in_chunks = {.method = "GET", .status = 200, .reason = "OK"};
+static const struct message in_chunks_to_head = {.method = "HEAD", .status = 200, .reason = "OK"};
+
+Test(h1_write, accounts_for_a_body)
+{
+    mh_buf out = {0};
+    mh_h1 h1 = after_head(&five_bytes);
+    cr_expect_eq(mh__h1_account_body(&h1, 6), MH_ERR_FRAMING);
+    cr_expect_eq(mh__h1_account_body(&h1, 2), 1);
+    cr_expect_eq(mh__h1_account_body(&h1, 4), MH_ERR_FRAMING);
+    cr_expect_eq(mh_h1_put_end(&h1, (mh_headers){0}, &out), MH_ERR_FRAMING);
+    cr_expect_eq(mh__h1_account_body(&h1, 3), 1);
+    cr_expect_eq(mh_h1_put_end(&h1, (mh_headers){0}, &out), 0);
+    cr_expect_eq(mh__h1_account_body(&h1, 1), -EINVAL);
+    cr_expect_eq(out.len, 0);
+    cr_expect(mh_h1_reusable(&h1));
+    mh_buf_free(&out);
+}
+
+Test(h1_write, accounts_for_a_body_that_is_not_sent)
+{
+    mh_buf out = {0};
+    mh_h1 h1 = after_head(&five_bytes_to_head);
+    cr_expect_eq(mh__h1_account_body(&h1, 5), 0);
+    cr_expect_eq(mh_h1_put_end(&h1, (mh_headers){0}, &out), 0);
+    h1 = after_head(&in_chunks_to_head);
+    cr_expect_eq(mh__h1_account_body(&h1, 5), 0);
+    h1 = after_head(&in_chunks);
+    cr_expect_eq(mh__h1_account_body(&h1, 5), -EINVAL);
     mh_buf_free(&out);
 }
 
