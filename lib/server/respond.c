@@ -21,6 +21,7 @@ struct session {
     int64_t head_deadline; /* the head is complete by then */
     bool heard;            /* a byte has come */
     bool spoken;           /* a reply was sent, which the peer should be able to read */
+    bool stuck;            /* sending failed; nothing may go behind the part that went */
     mh_buf wire;           /* received; [0, used) was consumed */
     size_t used;
     mh_buf head;             /* the bytes that the request's slices point into ... */
@@ -45,6 +46,7 @@ static int flush(struct session *s)
                            {(char *)s->ex.behind.ptr, s->ex.behind.len}};
     int count = s->ex.behind.len > 0 ? 2 : 1;
     int err = mh__send(s->fd, iov, count, MH_SERVER_SEND_TIMEOUT_MS, s->end);
+    s->stuck = err < 0;
     mh_buf_clear(&s->ex.out);
     return err;
 }
@@ -246,7 +248,7 @@ static int answer(struct session *s, mh_handler *handler)
         result = read_body(s);
     if (result == 0)
         result = handle(s, handler);
-    if (result == -ENOMEM)
+    if (result == -ENOMEM && !s->stuck)
         send_unavailable(s);
     return result < 0 ? result : send_reply(s);
 }
