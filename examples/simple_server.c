@@ -253,6 +253,16 @@ static void say_goodbye(void)
 
 /* ---- the command line ---- */
 
+/* Has everything been printed? A full disk shows here. Returns the exit status. */
+static int finish_output(void)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    complain("standard output", mh_strerror(errno ? -errno : -EIO));
+    return 1;
+}
+
 static int print_usage(void)
 {
     puts("usage: " PROGRAM " [--address A] [--port N]\n"
@@ -260,13 +270,13 @@ static int print_usage(void)
          "  --port N     listen at this port (8080); 0: a free one\n"
          "  --help       print this\n"
          "  --version    print the version");
-    return 0;
+    return finish_output();
 }
 
 static int print_version(void)
 {
     printf(PROGRAM " %s\n", mh_version());
-    return 0;
+    return finish_output();
 }
 
 static int usage_error(const char *about, const char *what)
