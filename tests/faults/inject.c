@@ -114,7 +114,8 @@ struct run {
     atomic_int threads;
     _Atomic(const struct fault *) hit;
     atomic_int hit_call;
-    atomic_bool storm;
+    atomic_bool storm, end;
+    struct fault send_cut;
     atomic_bool errors[256]; /* hard ones that have happened, by errno */
     atomic_size_t received;
     atomic_int_fast64_t clock_ms;
@@ -139,6 +140,7 @@ void inject_begin(const struct plan *plan)
 {
     memset(run, 0, sizeof(*run));
     run->plan = *plan;
+    run->send_cut = (struct fault){"CUT", plan->send_max, CUT, true};
 }
 
 /* A thread of the library that is left alone (a lookup) ends when its peer lets it. */
@@ -216,6 +218,11 @@ bool inject_was_call(enum call call)
 bool inject_was_storm(void)
 {
     return atomic_load(&run->storm);
+}
+
+bool inject_was_end(void)
+{
+    return atomic_load(&run->end);
 }
 
 size_t inject_received(void)
@@ -355,6 +362,8 @@ static void commit(enum call call, const struct fault *fault)
     atomic_store(&run->failed[call], true);
     if (!fault->soft && fault->value > 0)
         atomic_store(&run->errors[fault->value], true);
+    if (call == CALL_RECV && fault->how == ENDS)
+        atomic_store(&run->end, true);
     if (run->plan.mode != MODE_AFTER || !fault->soft || fault->how == CUT)
         return;
     atomic_store(&run->storm, faults > 1);
@@ -373,5 +382,7 @@ const struct fault *inject_due(enum call call)
     count_idle(call, fault);
     if (fault)
         commit(call, fault);
+    else if (call == CALL_SENDMSG && run->plan.send_max > 0)
+        return &run->send_cut;
     return fault;
 }

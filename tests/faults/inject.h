@@ -73,6 +73,7 @@ struct plan {
     uint64_t seed;
     bool endless;   /* what is tested may wait for ever: the faults stop at some point */
     bool keep_recv; /* recv() is not cut */
+    int send_max;   /* bytes that a sendmsg() takes at most; 0: as many as the kernel does */
 };
 
 #define STORM_MAX 100        /* faults after which they stop where the plan is endless */
@@ -105,6 +106,7 @@ int inject_variants(enum call call);  /* how many faults it has */
 bool inject_was(int error);           /* did a hard fault with this errno happen? */
 bool inject_was_call(enum call call); /* did this call fail? */
 bool inject_was_storm(void);          /* has a soft fault come again and again? */
+bool inject_was_end(void);            /* did recv() say that the peer had closed? */
 size_t inject_received(void);         /* bytes that recv() has given so far */
 const char *inject_call_name(enum call call);
 int inject_variant_named(enum call call, const char *name); /* negative: there is none */

@@ -20,6 +20,7 @@ struct scenario {
     bool one_recv;    /* its result is what one recv() gave */
     bool eof_is_end;  /* a body that ends when the peer closes */
     bool own_process; /* a program that can be run once */
+    int send_max;     /* bytes that one sendmsg() takes; 0: all */
 };
 
 extern const struct scenario base_scenarios[], http_scenarios[], client_scenarios[],

@@ -83,6 +83,12 @@ void stream_capture(struct capture *out, struct capture *err)
     setvbuf(stderr, NULL, _IONBF, 0);
 }
 
+void stream_flush(void)
+{
+    if (captured_out->stream)
+        fflush(captured_out->stream);
+}
+
 void stream_restore(void)
 {
     if (captured_out->stream)

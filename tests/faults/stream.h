@@ -16,6 +16,7 @@ FILE *stream_over(FILE *file); /* what is written goes to the file, which is clo
 
 /* Take the place of stdout and stderr, of a program that runs in here. */
 void stream_capture(struct capture *out, struct capture *err);
+void stream_flush(void); /* as at the end of a process: nobody hears of it when that fails */
 void stream_restore(void);
 
 #endif
