@@ -78,7 +78,7 @@ MH_CHECK ssize_t mh__once(const mh_fetch *fetch, mh_str url, struct mh__request 
 /* ---- response.c ---- */
 
 /* What mh_response.private_ points to. */
-struct mh__exchange {
+struct mh__transfer {
     mh_buf url;
     struct mh__wire wire;
     struct mh__request request;
@@ -91,7 +91,7 @@ struct mh__exchange {
 };
 
 /* Begin anew, memory kept, with the limits and the URL of the fetch. After an error *res tells. */
-MH_CHECK int mh__response_begin(struct mh__exchange **x, const mh_client *client,
+MH_CHECK int mh__response_begin(struct mh__transfer **x, const mh_client *client,
                                 const mh_fetch *fetch, mh_response *res);
 
 /* Close the wire and write down how it went. err is 0 or negative; it is returned. */

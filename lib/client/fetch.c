@@ -9,14 +9,14 @@
 #include "base/buffer.h"
 #include "base/mem.h"
 
-static int fail(struct mh__exchange *x, int err, const char *detail)
+static int fail(struct mh__transfer *x, int err, const char *detail)
 {
     x->wire.detail = detail;
     return err;
 }
 
 /* The engine's words about the peer's bytes. */
-static int fault(struct mh__exchange *x, int err, const mh_h1_fault *what)
+static int fault(struct mh__transfer *x, int err, const mh_h1_fault *what)
 {
     mh_buf words = mh__buf_over(x->wire.words, sizeof(x->wire.words));
     return fail(x, err, mh_h1_explain(what, &words) == 0 ? x->wire.words : what->reason);
@@ -24,7 +24,7 @@ static int fault(struct mh__exchange *x, int err, const mh_h1_fault *what)
 
 /* What has come and is not used up stays in front; what comes next goes behind it, and all of it
  * behind the final head, which the response points into. */
-static ssize_t receive(struct mh__exchange *x)
+static ssize_t receive(struct mh__transfer *x)
 {
     char *from = x->input + x->kept;
     size_t room = MH__INPUT_SIZE - x->kept - x->unread.len;
@@ -39,7 +39,7 @@ static ssize_t receive(struct mh__exchange *x)
     return len;
 }
 
-static void copy_head(struct mh__exchange *x, mh_response *res)
+static void copy_head(struct mh__transfer *x, mh_response *res)
 {
     const mh_h1_view *view = &x->head;
     res->status = view->head.status;
@@ -51,7 +51,7 @@ static void copy_head(struct mh__exchange *x, mh_response *res)
 
 /* Interim ones are passed over (RFC 9110 section 15.2); 101 is the last one in HTTP. A body that is
  * announced to be too large is not waited for. */
-static int take_head(struct mh__exchange *x, const mh_fetch *fetch, mh_response *res)
+static int take_head(struct mh__transfer *x, const mh_fetch *fetch, mh_response *res)
 {
     int status = x->head.head.status;
     if (status < 200 && status != 101)
@@ -72,7 +72,7 @@ static int take_head(struct mh__exchange *x, const mh_fetch *fetch, mh_response 
     return 0;
 }
 
-static int take_body(struct mh__exchange *x, const mh_fetch *fetch, mh_response *res)
+static int take_body(struct mh__transfer *x, const mh_fetch *fetch, mh_response *res)
 {
     mh_str body = x->rest.body;
     if (body.len > x->ceiling - res->received) {
@@ -86,12 +86,12 @@ static int take_body(struct mh__exchange *x, const mh_fetch *fetch, mh_response 
     return err < 0 ? err : 0;
 }
 
-static mh_h1_view *view_of(struct mh__exchange *x)
+static mh_h1_view *view_of(struct mh__transfer *x)
 {
     return x->wire.phase == MH_PHASE_HEAD ? &x->head : &x->rest;
 }
 
-static int end(struct mh__exchange *x, mh_response *res)
+static int end(struct mh__transfer *x, mh_response *res)
 {
     if (x->wire.phase == MH_PHASE_BODY)
         res->trailers = x->rest.head.headers;
@@ -100,7 +100,7 @@ static int end(struct mh__exchange *x, mh_response *res)
 }
 
 /* 1: the response is complete, 0: go on, or an error. */
-static int take_event(struct mh__exchange *x, const mh_fetch *fetch, mh_response *res, int event)
+static int take_event(struct mh__transfer *x, const mh_fetch *fetch, mh_response *res, int event)
 {
     switch (event) {
     case MH_H1_HEAD:
@@ -116,7 +116,7 @@ static int take_event(struct mh__exchange *x, const mh_fetch *fetch, mh_response
 }
 
 /* All events of what has come. Returns like take_event(). */
-static int take_events(struct mh__exchange *x, const mh_fetch *fetch, mh_response *res)
+static int take_events(struct mh__transfer *x, const mh_fetch *fetch, mh_response *res)
 {
     for (;;) {
         mh_h1_view *view = view_of(x);
@@ -131,7 +131,7 @@ static int take_events(struct mh__exchange *x, const mh_fetch *fetch, mh_respons
     }
 }
 
-static int closed_early(struct mh__exchange *x, const mh_response *res)
+static int closed_early(struct mh__transfer *x, const mh_response *res)
 {
     if (x->wire.phase == MH_PHASE_HEAD && x->unread.len == 0)
         return fail(x, MH_ERR_CLOSED, "closed before a byte of the response came");
@@ -148,7 +148,7 @@ static int closed_early(struct mh__exchange *x, const mh_response *res)
 }
 
 /* The peer has closed. */
-static int take_eof(struct mh__exchange *x, mh_response *res)
+static int take_eof(struct mh__transfer *x, mh_response *res)
 {
     int event = mh_h1_eof(&x->request.h1, view_of(x));
     if (x->wire.phase == MH_PHASE_BODY && (event == MH_H1_END || event == MH_H1_SWITCHED))
@@ -165,7 +165,7 @@ static int report(const mh_fetch *fetch, mh_response *res, uint64_t before)
 }
 
 /* One recv() and all that follows from it. Returns like take_event(). */
-static int step(struct mh__exchange *x, const mh_fetch *fetch, mh_response *res)
+static int step(struct mh__transfer *x, const mh_fetch *fetch, mh_response *res)
 {
     uint64_t before = res->received;
     ssize_t len = receive(x);
@@ -178,7 +178,7 @@ static int step(struct mh__exchange *x, const mh_fetch *fetch, mh_response *res)
     return err < 0 ? err : over;
 }
 
-static int make_input(struct mh__exchange *x)
+static int make_input(struct mh__transfer *x)
 {
     if (!x->input)
         x->input = mh__malloc(MH__INPUT_SIZE);
@@ -187,7 +187,7 @@ static int make_input(struct mh__exchange *x)
     return x->input ? 0 : -ENOMEM;
 }
 
-static int ask(struct mh__exchange *x, const mh_fetch *fetch, mh_str url)
+static int ask(struct mh__transfer *x, const mh_fetch *fetch, mh_str url)
 {
     struct mh__request *request = &x->request;
     int err = make_input(x);
@@ -202,7 +202,7 @@ static int ask(struct mh__exchange *x, const mh_fetch *fetch, mh_str url)
 
 int mh_client_fetch(mh_client *client, const mh_fetch *fetch, mh_response *res)
 {
-    struct mh__exchange *x;
+    struct mh__transfer *x;
     int over = mh__response_begin(&x, client, fetch, res);
     if (over < 0)
         return over;

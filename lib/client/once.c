@@ -36,7 +36,7 @@ ssize_t mh__once(const mh_fetch *fetch, mh_str url, struct mh__request *request,
 ssize_t mh_client_fetch_once(mh_client *client, const mh_fetch *fetch, void *buf, size_t cap,
                              mh_response *res)
 {
-    struct mh__exchange *x;
+    struct mh__transfer *x;
     int err = mh__response_begin(&x, client, fetch, res);
     if (err < 0)
         return err;

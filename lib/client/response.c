@@ -62,7 +62,7 @@ static int check_options(struct mh__wire *wire, const mh_client *client, const m
 }
 
 /* Everything in a response outlives the fetch, and the URL is the caller's. */
-static int copy_url(struct mh__exchange *x, mh_response *res, mh_str url)
+static int copy_url(struct mh__transfer *x, mh_response *res, mh_str url)
 {
     mh_buf_clear(&x->url);
     x->url.max = MH_FETCH_REQUEST_HEAD_MAX;
@@ -74,7 +74,7 @@ static int copy_url(struct mh__exchange *x, mh_response *res, mh_str url)
     return err;
 }
 
-static int begin(struct mh__exchange *x, const mh_client *client, const mh_fetch *fetch,
+static int begin(struct mh__transfer *x, const mh_client *client, const mh_fetch *fetch,
                  mh_response *res)
 {
     x->ceiling = ceiling_of(res, fetch);
@@ -85,9 +85,9 @@ static int begin(struct mh__exchange *x, const mh_client *client, const mh_fetch
 }
 
 /* Not zeroed: most of it is room that no fetch may ever touch. */
-static struct mh__exchange *exchange_of(mh_response *res)
+static struct mh__transfer *exchange_of(mh_response *res)
 {
-    struct mh__exchange *x = res->private_;
+    struct mh__transfer *x = res->private_;
     if (x)
         return x;
     res->private_ = x = mh__malloc(sizeof(*x));
@@ -98,7 +98,7 @@ static struct mh__exchange *exchange_of(mh_response *res)
     return x;
 }
 
-int mh__response_begin(struct mh__exchange **x, const mh_client *client, const mh_fetch *fetch,
+int mh__response_begin(struct mh__transfer **x, const mh_client *client, const mh_fetch *fetch,
                        mh_response *res)
 {
     if (!fetch || !res)
@@ -115,7 +115,7 @@ int mh__response_begin(struct mh__exchange **x, const mh_client *client, const m
 
 int mh__response_finish(mh_response *res, int err)
 {
-    struct mh__exchange *x = res->private_;
+    struct mh__transfer *x = res->private_;
     mh__wire_close(&x->wire);
     res->error = err;
     res->detail = err < 0 ? x->wire.detail : NULL;
@@ -126,7 +126,7 @@ int mh__response_finish(mh_response *res, int err)
 
 void mh_response_free(mh_response *res)
 {
-    struct mh__exchange *x = res->private_;
+    struct mh__transfer *x = res->private_;
     if (x) {
         mh_buf_free(&x->url);
         mh__free(x->input);
