@@ -36,7 +36,7 @@
 #define WATCHDOG_S 20
 #define NOTES_MAX (1u << 20)
 #define FAILURES_MAX 8 /* of one scenario; then it has made its point */
-#define WEATHER_SEEDS 120
+#define WEATHER_SEEDS 200
 
 struct outcome {
     int result;

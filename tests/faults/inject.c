@@ -146,8 +146,8 @@ void inject_begin(const struct plan *plan)
 /* A thread of the library that is left alone (a lookup) ends when its peer lets it. */
 void inject_end(void)
 {
-    for (int i = 0; i < 5000 && atomic_load(&run->threads) > 0; i++)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (int i = 0; i < 100000 && atomic_load(&run->threads) > 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
 }
 
 void inject_enter(void)

@@ -16,8 +16,8 @@
 
 #include "inject.h"
 
-#define TURN_MS 1     /* between two looks at what has no descriptor to wait for */
-#define GIVE_UP 20000 /* of them */
+#define TURN_NS 50000  /* between two looks at what has no descriptor to wait for */
+#define GIVE_UP 400000 /* of them */
 
 struct record {
     char bytes[PEER_GOT_MAX + 1];
@@ -47,10 +47,10 @@ static bool read_some(int fd, struct record *record)
     return true;
 }
 
-static bool has_hung_up(int fd, int wait_ms)
+static bool hangs_up_soon(int fd)
 {
     struct pollfd wanted = {.fd = fd, .events = POLLRDHUP};
-    return poll(&wanted, 1, wait_ms) > 0;
+    return ppoll(&wanted, 1, &(struct timespec){.tv_nsec = TURN_NS}, NULL) > 0;
 }
 
 /* ---- a server ---- */
@@ -95,7 +95,7 @@ static bool read_request(int fd)
 static void wait_received(int fd, size_t total)
 {
     for (int i = 0; i < GIVE_UP && inject_received() < total && !has_stopped(); i++) {
-        if (has_hung_up(fd, TURN_MS))
+        if (hangs_up_soon(fd))
             return;
     }
 }

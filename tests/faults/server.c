@@ -231,7 +231,7 @@ static int second_try(mh_request *req)
 
 static int borrow_much(mh_request *req)
 {
-    static char bytes[50000];
+    static char bytes[9000];
     memset(bytes, 'b', sizeof(bytes));
     return mh_reply_borrow(req, 200, "text/plain", bytes, sizeof(bytes));
 }
@@ -404,7 +404,7 @@ const struct scenario server_scenarios[] = {
     {.name = "respond_fields", .run = respond_fields, .also = {SERVER_ERRORS}},
     {.name = "respond_second_try", .run = respond_second_try, .also = {SERVER_ERRORS}},
     {.name = "respond_no_content", .run = respond_no_content, .also = {SERVER_ERRORS}},
-    {.name = "respond_slowly", .run = respond_slowly, .also = {SERVER_ERRORS}, .send_max = 3000},
+    {.name = "respond_slowly", .run = respond_slowly, .also = {SERVER_ERRORS}, .send_max = 700},
     {.name = "listen_tcp", .run = listen_tcp},
     {.name = "listen_name", .run = listen_name, .also = {MH_ERR_RESOLVE, -ENOMEM}},
     {.name = "listen_ipv6", .run = listen_ipv6},
