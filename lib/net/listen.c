@@ -153,10 +153,11 @@ static int accept_now(int listener, struct sockaddr_storage *peer)
     return fd;
 }
 
-/* A listener that was shut down: EINVAL from TCP; a unix socket has nothing to give, for ever. */
+/* A listener that was shut down: EINVAL from TCP; a unix socket has nothing to give, for ever; and
+ * where there is no descriptor to be had, accept4() does not look. */
 static bool was_shut(int err, int found)
 {
-    return err == -EINVAL || (err == -EAGAIN && (found & POLLHUP));
+    return err == -EINVAL || (err < 0 && err != -EINTR && (found & POLLHUP));
 }
 
 /* EAGAIN does not count as passed over: another thread was faster, the next wait is a real one. */

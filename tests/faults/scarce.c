@@ -70,6 +70,16 @@ static void accepting(void)
     expect(got.len > 12 && memcmp(got.ptr, "HTTP/1.1 200", 12) == 0);
 }
 
+/* A listener that was shut down says so all the same, or its server would not end. */
+static void stopping(void)
+{
+    int listener = mh_listen("127.0.0.1:0");
+    expect(listener >= 0);
+    use_up();
+    expect(shutdown(listener, SHUT_RDWR) == 0);
+    expect(mh_accept(listener, NULL) == MH_ERR_CLOSED);
+}
+
 /* Whoever asks for a descriptor is told why there is none, and gets one when there is. */
 static void asking(void)
 {
@@ -105,5 +115,5 @@ static int in_child(void (*trial)(void))
 
 int scarce(void)
 {
-    return in_child(accepting) + in_child(asking);
+    return in_child(accepting) + in_child(stopping) + in_child(asking);
 }
