@@ -192,7 +192,8 @@ static void take_slot(void)
 
 static bool will_pass(int err)
 {
-    return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS;
+    return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS ||
+           err == -ECONNABORTED;
 }
 
 /* Returns 0 when it was told to stop, or what went wrong. */

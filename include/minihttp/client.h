@@ -28,7 +28,8 @@ extern "C" {
  *
  * Errors: MH_ERR_URL, MH_ERR_SCHEME, MH_ERR_TOO_LARGE (the URL, see MH_FETCH_REQUEST_HEAD_MAX),
  * MH_ERR_RESOLVE, MH_ERR_CLOSED (nothing came), -ETIMEDOUT, -ECONNREFUSED and the other errnos of
- * connect(), send() and recv(), -EINVAL when cap is 0. */
+ * connect(), send() and recv(), -EAGAIN (no thread to look a name up with), -EINVAL when cap is 0.
+ */
 MH_API MH_CHECK ssize_t mh_get_once(const char *url, void *buf, size_t cap);
 
 /* GET a URL, append the body to *body with its framing removed, return the status (100..999,

@@ -78,15 +78,16 @@ MH_API MH_CHECK int mh_reply_header(mh_request *req, const char *name, const cha
 
 /* "host:port", ":port" (every address of this machine), "[::1]:0" (0: a free port), "unix:/path" (a
  * stale socket file is replaced). Returns a listening descriptor, close-on-exec, which the caller
- * closes; or -EINVAL for an address that is none of these, MH_ERR_RESOLVE, -EADDRINUSE, -EACCES and
- * the other errnos of socket(), bind() and listen(). */
+ * closes; or -EINVAL for an address that is none of these, MH_ERR_RESOLVE, -ETIMEDOUT (no answer
+ * about a host name in 10 s), -EAGAIN (no thread to ask with), -EADDRINUSE, -EACCES and the other
+ * errnos of socket(), bind() and listen(). */
 MH_API MH_CHECK int mh_listen(const char *address);
 
 /* Waits for a connection, without a limit. Returns its descriptor, close-on-exec and not blocking,
  * for mh_respond() or the caller to close. *peer may be NULL. A connection that died while it
  * waited is passed over. Errors: MH_ERR_CLOSED after shutdown(listener, SHUT_RDWR), which any
- * thread or signal handler may call to end the wait; -EMFILE, -ENFILE, -ENOMEM, -ENOBUFS: wait a
- * little, try again. */
+ * thread or signal handler may call to end the wait; -EMFILE, -ENFILE, -ENOMEM, -ENOBUFS,
+ * -ECONNABORTED (a thousand in a row had died): wait a little, try again. */
 MH_API MH_CHECK int mh_accept(int listener, struct sockaddr_storage *peer);
 
 /* Reads one request, calls the handler, sends its reply, closes the connection, whatever happens.

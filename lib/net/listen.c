@@ -171,9 +171,9 @@ int mh__accept(int listener, struct sockaddr_storage *peer)
         int fd = accept_now(listener, peer);
         if (was_shut(fd, found))
             return MH_ERR_CLOSED;
-        if (died_waiting(-fd) && passed++ < MH__ACCEPT_PASSED_MAX)
-            continue;
-        if (fd != -EAGAIN && fd != -EINTR)
+        if (died_waiting(-fd) && passed++ == MH__ACCEPT_PASSED_MAX)
+            return -ECONNABORTED;
+        if (!died_waiting(-fd) && fd != -EAGAIN && fd != -EINTR)
             return fd;
     }
 }
