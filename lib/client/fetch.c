@@ -22,12 +22,16 @@ static int fault(struct mh__transfer *x, int err, const mh_h1_fault *what)
     return fail(x, err, mh_h1_explain(what, &words) == 0 ? x->wire.words : what->reason);
 }
 
+_Static_assert(MH__RECEIVE_ROOM >= MH_FETCH_HEAD_MAX, "trailers may be as large as a head");
+
 /* What has come and is not used up stays in front; what comes next goes behind it, and all of it
- * behind the final head, which the response points into. */
+ * behind the final head, which the response points into. Until there is one, no more is taken than
+ * a head may have: wherever the final head ends then, there is room for trailers behind it. */
 static ssize_t receive(struct mh__transfer *x)
 {
     char *from = x->input + x->kept;
-    size_t room = MH__INPUT_SIZE - x->kept - x->unread.len;
+    size_t size = x->wire.phase == MH_PHASE_HEAD ? MH_FETCH_HEAD_MAX : MH__INPUT_SIZE;
+    size_t room = size - x->kept - x->unread.len;
     if (x->unread.ptr != from && x->unread.len > 0)
         memmove(from, x->unread.ptr, x->unread.len);
     x->unread.ptr = from;

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include <minihttp/client.h>
+#include "client/client.h"
 
 TestSuite(fetch, .timeout = 60);
 
@@ -220,6 +220,32 @@ Test(fetch, the_largest_head_and_the_largest_trailers)
     cr_assert_eq(res.head.len, head);
     cr_assert_eq(mh_headers_get(res.trailers, "T").len, trailers - strlen("T: \r\n\r\n"));
     done();
+}
+
+/* However it is cut: an interim head and the final one may come in one piece. */
+Test(fetch, two_large_heads_leave_room_for_the_trailers)
+{
+    enum { EARLY = 62 << 10, FINAL = 61 << 10, TRAILERS = 20 << 10 };
+    static const char early[] = "HTTP/1.1 103 Early Hints\r\nA: ", end[] = "\r\n\r\n",
+                      final[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nA: ",
+                      body[] = "1\r\nx\r\n0\r\nT: ";
+    static char script[EARLY + FINAL + TRAILERS];
+    memset(script, 'a', sizeof(script));
+    memcpy(script, early, strlen(early));
+    memcpy(script + EARLY - 4, end, 4);
+    memcpy(script + EARLY, final, strlen(final));
+    memcpy(script + EARLY + FINAL - 4, end, 4);
+    memcpy(script + EARLY + FINAL, body, strlen(body));
+    memcpy(script + sizeof(script) - 4, end, 4);
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(fetch_from((mh_str){script, sizeof(script)}, PEER_WAITS, (mh_fetch){0}), 200,
+                     "%s", res.detail);
+        cr_assert_eq(res.head.len, FINAL);
+        cr_assert_gt(mh_headers_get(res.trailers, "T").len, TRAILERS - 50);
+        const struct mh__transfer *x = res.private_;
+        cr_assert_leq(x->kept, MH_FETCH_HEAD_MAX);
+        done();
+    }
 }
 
 /* ---- requests with a body ---- */
