@@ -182,6 +182,29 @@ for page in PAGES:
         case(f"{page}: EXAMPLES compile")(lambda p=page: show(p))
 
 
+def local_programs(page):
+    """The examples that need no network, as programs."""
+    programs = [whole(code).replace("void example(void)\n", "int main(void)\n")
+                for code in examples(page)]
+    network = r"\bmh_(get|get_once|client_\w+|listen|accept)\("
+    return [code for code in programs if "int main(" in code and not re.search(network, code)]
+
+
+def run_example(page):
+    for code in local_programs(page):
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "page")
+            compiles(code, "-o", program, "-L", BUILD + "/lib", "-lminihttp",
+                     "-Wl,-rpath," + BUILD + "/lib")
+            done = subprocess.run([program], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and done.stdout and not done.stderr, done
+
+
+for page in PAGES:
+    if page.endswith(".3") and local_programs(page):
+        case(f"{page}: EXAMPLES that need no network run")(lambda p=page: run_example(p))
+
+
 @case("every page of section 3 has its sections")
 def _():
     expect_nothing([f"{page}: {title}" for page in PAGES if page.endswith(".3")
@@ -239,7 +262,9 @@ def members(type_name):
 def _():
     wrong = []
     for type_name, page in {"mh_buf": "mh_buf.3", "mh_url": "mh_url.3", "mh_fetch": "mh_client_fetch.3",
-                            "mh_response": "mh_response.3", "mh_request": "mh_respond.3"}.items():
+                            "mh_response": "mh_response.3", "mh_request": "mh_respond.3",
+                            "mh_h1_head": "mh_h1.3", "mh_h1_view": "mh_h1.3",
+                            "mh_h1_fault": "mh_h1.3"}.items():
         text = "\n".join(re.findall(r"^\.It (.*)$", PAGES[page], re.M))
         wrong += [f"{page}: {name}" for name in sorted(members(type_name))
                   if not re.search(rf"\b{name}\b", text)]
