@@ -9,6 +9,8 @@
 #ifndef MH_CLIENT_CLIENT_H
 #define MH_CLIENT_CLIENT_H
 
+#include <sys/uio.h>
+
 #include <minihttp/client.h>
 #include <minihttp/url.h>
 
@@ -47,7 +49,8 @@ struct mh__wire {
     int timeout_ms, connect_ms, idle_ms;
     int64_t deadline, connect_deadline;
     mh_phase phase;
-    int unsent; /* the error that ended sending, while an answer may still be there to be read */
+    struct iovec unsent[2]; /* head and body of the request; what has gone is empty */
+    int broken; /* the error that ended sending, while an answer may still be there to be read */
     const char *detail;
     char words[MH__DETAIL_MAX];
 };
@@ -57,11 +60,12 @@ MH_CHECK int mh__wire_init(struct mh__wire *wire, const mh_fetch *fetch);
 
 MH_CHECK int mh__wire_connect(struct mh__wire *wire, const mh_url *url);
 
-/* A peer that closed before it had taken everything may have answered all the same (RFC 9112
- * section 9.5): this is 0 then, and mh__wire_recv() tells. */
+/* Send the request, until all of it has gone or a response begins to come (RFC 9112 section 9.5). A
+ * peer that closed before it had taken everything may have answered all the same: this is 0 then,
+ * and mh__wire_recv() tells. */
 MH_CHECK int mh__wire_send(struct mh__wire *wire, const struct mh__request *request);
 
-/* One recv(). 0 at the end. */
+/* One recv(). 0 at the end. What is left of the request is sent while we wait. */
 MH_CHECK ssize_t mh__wire_recv(struct mh__wire *wire, void *buf, size_t cap);
 
 void mh__wire_close(struct mh__wire *wire);

@@ -3,6 +3,7 @@
 #include "client/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -18,7 +19,7 @@ int mh__wire_init(struct mh__wire *wire, const mh_fetch *fetch)
 {
     wire->fd = -1;
     wire->phase = MH_PHASE_START;
-    wire->unsent = 0;
+    wire->broken = 0;
     wire->detail = NULL;
     wire->timeout_ms = or_default(fetch->timeout_ms, MH_FETCH_TIMEOUT_MS);
     wire->connect_ms = or_default(fetch->connect_timeout_ms, MH_FETCH_CONNECT_TIMEOUT_MS);
@@ -85,29 +86,52 @@ static struct iovec slice(mh_str s)
     return (struct iovec){(void *)(uintptr_t)s.ptr, s.len};
 }
 
+/* 0: all has gone, or there is something to be received. */
+static int send_rest(struct mh__wire *wire)
+{
+    int err = mh__send_until(wire->fd, wire->unsent, 2, POLLIN, wire->idle_ms, wire->deadline);
+    if (err != -EPIPE && err != -ECONNRESET)
+        return transfer_failed(wire, err);
+    wire->unsent[0].iov_len = wire->unsent[1].iov_len = 0;
+    wire->broken = err;
+    return 0;
+}
+
 int mh__wire_send(struct mh__wire *wire, const struct mh__request *request)
 {
-    struct iovec iov[] = {slice(mh_buf_str(&request->head)), slice(request->body)};
+    wire->unsent[0] = slice(mh_buf_str(&request->head));
+    wire->unsent[1] = slice(request->body);
     wire->phase = MH_PHASE_SEND;
-    int err = mh__send(wire->fd, iov, 2, wire->idle_ms, wire->deadline);
-    if (err < 0 && err != -EPIPE && err != -ECONNRESET)
+    int err = send_rest(wire);
+    if (err == 0)
+        wire->phase = MH_PHASE_HEAD;
+    return err;
+}
+
+static bool is_unsent(const struct mh__wire *wire)
+{
+    return wire->unsent[0].iov_len + wire->unsent[1].iov_len > 0;
+}
+
+/* No byte came. Where there is no answer, what ended sending is what went wrong. */
+static int nothing_came(struct mh__wire *wire, int err)
+{
+    if (is_unsent(wire) && err != -ETIMEDOUT)
+        wire->broken = err < 0 ? err : MH_ERR_CLOSED;
+    if (wire->phase != MH_PHASE_HEAD || wire->broken == 0)
         return transfer_failed(wire, err);
-    wire->unsent = err;
-    wire->phase = MH_PHASE_HEAD;
-    return 0;
+    wire->phase = MH_PHASE_SEND;
+    return wire->broken;
 }
 
 ssize_t mh__wire_recv(struct mh__wire *wire, void *buf, size_t cap)
 {
+    int err = is_unsent(wire) ? send_rest(wire) : 0;
+    if (err < 0)
+        return err;
     int64_t idle = mh__deadline_in(wire->idle_ms);
     ssize_t len = mh__recv(wire->fd, buf, cap, mh__deadline_min(wire->deadline, idle));
-    if (len > 0)
-        return len;
-    if (wire->unsent < 0 && wire->phase == MH_PHASE_HEAD) { /* no answer: that is what went wrong */
-        wire->phase = MH_PHASE_SEND;
-        return wire->unsent;
-    }
-    return len == 0 ? 0 : transfer_failed(wire, (int)len);
+    return len > 0 ? len : nothing_came(wire, (int)len);
 }
 
 void mh__wire_close(struct mh__wire *wire)

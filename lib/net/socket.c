@@ -58,11 +58,12 @@ static size_t iov_count(int count)
     return (size_t)(count < IOV_MAX ? count : IOV_MAX);
 }
 
-/* Pass over what has gone, and over empty ones. */
+/* Pass over what has gone, which is empty from now on, and over empty ones. */
 static void advance(struct iovec **iov, int *count, size_t sent)
 {
     while (*count > 0 && sent >= (*iov)->iov_len) {
         sent -= (*iov)->iov_len;
+        (*iov)->iov_len = 0;
         (*iov)++;
         (*count)--;
     }
@@ -82,7 +83,8 @@ static ssize_t send_some(int fd, struct iovec *iov, int count)
     return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 }
 
-int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline)
+int mh__send_until(int fd, struct iovec *iov, int count, short events, int64_t idle_ms,
+                   int64_t deadline)
 {
     int64_t limit = mh__deadline_min(deadline, mh__deadline_in(idle_ms));
     advance(&iov, &count, 0);
@@ -95,11 +97,18 @@ int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t dead
             break;
         if (sent > 0)
             limit = mh__deadline_min(deadline, mh__deadline_in(idle_ms));
-        int found = mh__wait(fd, POLLOUT, limit);
+        int found = mh__wait(fd, (short)(POLLOUT | events), limit);
         if (found < 0)
             return found;
+        if (found & events)
+            break;
     }
     return 0;
+}
+
+int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline)
+{
+    return mh__send_until(fd, iov, count, 0, idle_ms, deadline);
 }
 
 static void throw_away(int fd, int64_t deadline)

@@ -2,6 +2,7 @@
 #include "peer.h"
 
 #include <errno.h>
+#include <time.h>
 
 #include "client/client.h"
 
@@ -280,6 +281,74 @@ Test(fetch, an_answer_before_the_body_is_sent_counts)
     cr_assert(status == 413 || status == -ECONNRESET || status == -EPIPE, "%d", status);
     if (status < 0)
         cr_assert(res.phase == MH_PHASE_SEND || res.phase == MH_PHASE_HEAD);
+    done();
+}
+
+static char upload[20 << 20];
+
+/* To a peer that takes a little of it. */
+static int post_upload(const char *script, mh_fetch fetch)
+{
+    fetch.body = (mh_str){upload, sizeof(upload)};
+    return fetch_from(mh_str_from(script), PEER_STOPS, fetch);
+}
+
+Test(fetch, an_answer_ends_a_request_that_is_not_taken)
+{
+    cr_assert_eq(post_upload("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n"
+                             "Connection: close\r\n\r\nno",
+                             (mh_fetch){.idle_timeout_ms = 5000}),
+                 413, "%s", res.detail);
+    cr_assert_eq(res.phase, MH_PHASE_DONE);
+    cr_assert_str_eq(res.body.data, "no");
+    done();
+}
+
+static int64_t processor_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+Test(fetch, silence_both_ways_in_the_middle_of_a_request)
+{
+    static const char early[] = "HTTP/1.1 100 Continue\r\n\r\n",
+                      head[] = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n";
+    cr_assert_eq(post_upload(early, (mh_fetch){.idle_timeout_ms = 40}), -ETIMEDOUT);
+    cr_assert_eq(res.phase, MH_PHASE_HEAD);
+    cr_assert_str_eq(res.detail, "no byte for 40 ms");
+    cr_assert_not(res.retryable);
+    done();
+    cr_assert_eq(post_upload(head, (mh_fetch){.idle_timeout_ms = 40}), -ETIMEDOUT);
+    cr_assert_eq(res.phase, MH_PHASE_BODY);
+    cr_assert_str_eq(res.detail, "no byte for 40 ms");
+    done();
+    int64_t before = processor_ms();
+    cr_assert_eq(post_upload(head, (mh_fetch){.timeout_ms = 600, .idle_timeout_ms = -1}),
+                 -ETIMEDOUT);
+    cr_assert_lt(processor_ms() - before, 400, "it waits");
+    cr_assert_str_eq(res.detail, "not complete within 600 ms");
+    done();
+}
+
+static char mirrored[40 << 20];
+
+static int compare(mh_response *r, const char *data, size_t len)
+{
+    return memcmp(mirrored + r->received - len, data, len) == 0 ? 0 : -EBADMSG;
+}
+
+/* Neither side can go on when the other one only sends. */
+Test(fetch, a_request_that_comes_back_while_it_is_sent)
+{
+    for (size_t i = 0; i < sizeof(mirrored); i++)
+        mirrored[i] = (char)(i * 31 + i / 257);
+    mh_fetch fetch = {.body = {mirrored, sizeof(mirrored)}, .on_body = compare};
+    cr_assert_eq(fetch_from(MH_STR("HTTP/1.1 200 OK\r\nContent-Length: 41943040\r\n\r\n"),
+                            PEER_ECHOES, fetch),
+                 200, "%s", res.detail);
+    cr_assert_eq(res.received, sizeof(mirrored));
     done();
 }
 

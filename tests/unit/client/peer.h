@@ -24,7 +24,9 @@ enum peer_end {
     PEER_WAITS,   /* until the client closes */
     PEER_RESETS,  /* after the client's request */
     PEER_IS_RUDE, /* closes without reading the request */
-    PEER_REPEATS  /* sends again and again, until the client closes */
+    PEER_REPEATS, /* sends again and again, until the client closes */
+    PEER_STOPS,   /* neither sends nor reads nor closes, until the test is over */
+    PEER_ECHOES   /* sends the request's body back while it reads it */
 };
 
 struct peer {
@@ -77,6 +79,18 @@ static inline void peer_wait(int fd)
         ;
 }
 
+/* What was read with the head goes first. */
+static inline void peer_echo(struct peer *peer, int fd)
+{
+    const char *body = (char *)memmem(peer->request, peer->len, "\r\n\r\n", 4) + 4;
+    struct iovec iov = {(void *)(uintptr_t)body, peer->len - (size_t)(body - peer->request)};
+    ssize_t len = 1;
+    while (len > 0 && mh__send(fd, &iov, 1, 10000, peer_limit()) == 0) {
+        len = mh__recv(fd, peer->request, sizeof(peer->request), peer_limit());
+        iov = (struct iovec){peer->request, (size_t)len};
+    }
+}
+
 static inline void peer_reset(int fd)
 {
     struct linger now = {1, 0};
@@ -94,6 +108,10 @@ static inline void peer_talk(struct peer *peer, int fd)
         peer_wait(fd);
     if (peer->end == PEER_RESETS)
         peer_reset(fd);
+    if (peer->end == PEER_STOPS)
+        (void)!mh__wait(peer->listener, POLLIN, peer_limit());
+    if (peer->end == PEER_ECHOES)
+        peer_echo(peer, fd);
 }
 
 static inline void *peer_run(void *arg)

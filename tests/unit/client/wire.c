@@ -103,20 +103,25 @@ Test(wire, words_that_do_not_fit_are_cut)
     cr_assert_eq(strlen(wire.detail), MH__DETAIL_MAX - 1);
 }
 
+static void ready(struct mh__wire *wire, struct mh__request *request, int fd[2], mh_str body)
+{
+    const char *why = NULL;
+    mh_fetch fetch = {.url = "http://h/", .body = body, .idle_timeout_ms = 10000};
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
+    cr_assert_eq(mh__request_build(request, &fetch, MH_STR("http://h/"), false, &why), 0);
+    cr_assert_eq(mh__wire_init(wire, &fetch), 0);
+    wire->fd = fd[0];
+}
+
 /* When the peer closed while we were sending, its answer still counts; without one, the error is
  * that of sending. */
 static void after_a_broken_send(bool answer, ssize_t result, mh_phase phase)
 {
     int fd[2];
     char buf[16];
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
     static struct mh__request request;
-    const char *why = NULL;
-    mh_fetch fetch = {.url = "http://h/"};
     struct mh__wire wire;
-    cr_assert_eq(mh__request_build(&request, &fetch, MH_STR("http://h/"), false, &why), 0);
-    cr_assert_eq(mh__wire_init(&wire, &fetch), 0);
-    wire.fd = fd[0];
+    ready(&wire, &request, fd, (mh_str){0});
     if (answer)
         cr_assert_eq(write(fd[1], "answer", 6), 6);
     mh__close(fd[1]);
@@ -132,4 +137,47 @@ Test(wire, a_broken_send)
 {
     after_a_broken_send(true, 6, MH_PHASE_HEAD);
     after_a_broken_send(false, -EPIPE, MH_PHASE_SEND);
+}
+
+static char body[4 << 20];
+
+/* The peer says that nothing will come, before all of the request has gone. */
+Test(wire, an_end_in_the_middle_of_a_request)
+{
+    int fd[2];
+    char buf[16];
+    static struct mh__request request;
+    struct mh__wire wire;
+    ready(&wire, &request, fd, (mh_str){body, sizeof(body)});
+    shutdown(fd[1], SHUT_WR);
+    cr_assert_eq(mh__wire_send(&wire, &request), 0);
+    cr_assert_eq(mh__wire_recv(&wire, buf, sizeof(buf)), MH_ERR_CLOSED);
+    cr_assert_eq(wire.phase, MH_PHASE_SEND);
+    mh__wire_close(&wire);
+    mh__close(fd[1]);
+}
+
+/* What was left of the request goes while we wait for more of the answer. */
+Test(wire, an_answer_in_the_middle_of_a_request)
+{
+    int fd[2];
+    char buf[16];
+    static struct mh__request request;
+    struct mh__wire wire;
+    ready(&wire, &request, fd, (mh_str){body, sizeof(body)});
+    cr_assert_eq(write(fd[1], "answer", 6), 6);
+    cr_assert_eq(mh__wire_send(&wire, &request), 0);
+    cr_assert_gt(wire.unsent[1].iov_len, 0);
+    cr_assert_eq(mh__wire_recv(&wire, buf, 3), 3);
+    cr_assert_eq(mh__wire_recv(&wire, buf, 3), 3);
+    cr_assert_eq(wire.phase, MH_PHASE_HEAD);
+    size_t came = 0, before = wire.unsent[1].iov_len;
+    for (ssize_t len; (len = recv(fd[1], body, sizeof(body), 0)) > 0;)
+        came += (size_t)len;
+    cr_assert_eq(came, request.head.len + sizeof(body) - before);
+    cr_assert_eq(write(fd[1], "x", 1), 1);
+    cr_assert_eq(mh__wire_recv(&wire, buf, sizeof(buf)), 1);
+    cr_assert_lt(wire.unsent[1].iov_len, before);
+    mh__wire_close(&wire);
+    mh__close(fd[1]);
 }

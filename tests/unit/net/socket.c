@@ -166,6 +166,29 @@ static int send_too_much(int fd, int64_t idle_ms, int64_t deadline)
     return mh__send(fd, &iov, 1, idle_ms, deadline);
 }
 
+/* What is left in the iov is what has not gone. */
+Test(socket, sends_until_something_comes)
+{
+    static char data[8 << 20];
+    struct iovec iov[] = {{data, 10}, {data, sizeof(data)}};
+    char buf[65536];
+    int fd[2];
+    pair(fd);
+    cr_assert_eq(write(fd[1], "x", 1), 1);
+    cr_assert_eq(mh__send_until(fd[0], iov, 2, POLLIN, 10000, soon()), 0);
+    cr_assert_eq(iov[0].iov_len, 0);
+    cr_assert_gt(iov[1].iov_len, 0);
+    size_t left = iov[1].iov_len, came = 0;
+    for (ssize_t len; (len = recv(fd[1], buf, sizeof(buf), 0)) > 0;)
+        came += (size_t)len;
+    cr_assert_eq(came, 10 + sizeof(data) - left);
+    cr_assert_eq((char *)iov[1].iov_base, data + sizeof(data) - left);
+    cr_assert_eq(recv(fd[0], buf, 1, 0), 1);
+    cr_assert_eq(mh__send_until(fd[0], iov, 2, POLLIN, 40, soon()), -ETIMEDOUT);
+    cr_assert_lt(iov[1].iov_len, left);
+    close_both(fd);
+}
+
 Test(socket, a_peer_that_takes_nothing_ends_the_idle_time)
 {
     int fd[2];
