@@ -245,6 +245,12 @@ static void mark_message(struct run *run, int event)
         run->message = run->taken;
 }
 
+/* A client that pauses shows the engine what else has come: it is nothing that was asked for. */
+static bool wants_more(const struct run *run, int event)
+{
+    return event == MH_H1_NEED_MORE || (event == MH_H1_PAUSED && run->c->role == MH_H1_CLIENT);
+}
+
 static int pull(struct run *run)
 {
     int event;
@@ -254,7 +260,7 @@ static int pull(struct run *run)
         event = ask_once(run);
         if (event == MH_H1_NEED_MORE && run->bytewise)
             event = ask_once(run); /* asking again changes nothing */
-    } while (event == MH_H1_NEED_MORE && feed(run));
+    } while (wants_more(run, event) && feed(run));
     mark_message(run, event);
     if (event != MH_H1_NEED_MORE)
         log_event(run, event);

@@ -98,12 +98,13 @@ MH_API uint64_t mh_h1_body_left(const mh_h1 *h1);
  * false once a byte of the body has come or a response was put. */
 MH_API bool mh_h1_wants_continue(const mh_h1 *h1);
 
-/* Write: append a head to *out. The version is always HTTP/1.1. Framing is read from the fields:
- * one Content-Length, or Transfer-Encoding: chunked. Where there is neither, a request has no body,
- * and a response is chunked, or lasts until close for an HTTP/1.0 client; the field that says so is
- * added. So is "Connection: close" to a response after which the connection cannot go on, and
- * "Connection: keep-alive" for an HTTP/1.0 client. A request needs a valid Host field. status 1xx:
- * an interim head, others may follow; it is left out for an HTTP/1.0 client.
+/* Write: append a head to *out; what is put must not lie in *out itself. The version is always
+ * HTTP/1.1. Framing is read from the fields: one Content-Length, or Transfer-Encoding: chunked.
+ * Where there is neither, a request has no body, and a response is chunked, or lasts until close
+ * for an HTTP/1.0 client; the field that says so is added. So is "Connection: close" to a response
+ * after which the connection cannot go on, and "Connection: keep-alive" for an HTTP/1.0 client. A
+ * request needs a valid Host field. status 1xx: an interim head, others may follow; it is left out
+ * for an HTTP/1.0 client.
  *
  * Returns 0; -EINVAL, and nothing is written: a byte that is not allowed (CR, LF and NUL first of
  * all), a field twice that may be there once, framing fields where RFC 9110 section 8.6 or RFC 9112
@@ -121,7 +122,9 @@ MH_API MH_CHECK int mh_h1_put_body(mh_h1 *h1, mh_str data, mh_buf *out);
  * shorter than announced; -EINVAL; -ENOMEM; MH_ERR_TOO_LARGE. After an error nothing is written. */
 MH_API MH_CHECK int mh_h1_put_end(mh_h1 *h1, mh_headers trailers, mh_buf *out);
 
-/* Both messages are over, and the connection can carry another exchange (RFC 9112 section 9.3). */
+/* Both messages are over, and the connection can carry another exchange (RFC 9112 section 9.3). For
+ * a client not after bytes behind the response, which nobody asked for (section 9.2): what comes
+ * while the connection idles is to be given to mh_h1_next(), which says MH_H1_CLOSED then. */
 MH_API bool mh_h1_reusable(const mh_h1 *h1);
 
 /* Begin the next exchange. Only when mh_h1_reusable(); else it does nothing. */
@@ -129,7 +132,7 @@ MH_API void mh_h1_restart(mh_h1 *h1);
 
 /* Append the fault in words, "byte 0x0b at offset 57: control byte in a field value". Returns 0,
  * -ENOMEM or MH_ERR_TOO_LARGE. */
-MH_API MH_CHECK int mh_h1_explain(const mh_h1_fault *fault, mh_buf *out);
+MH_API int mh_h1_explain(const mh_h1_fault *fault, mh_buf *out);
 
 #ifdef __cplusplus
 }

@@ -42,8 +42,9 @@ MH_API bool mh_headers_list(mh_headers headers, const char *name, const char *to
 MH_API bool mh_pairs_next(mh_str *rest, mh_str *name, mh_str *value);
 
 /* Append the first value of that name, decoded ("+" is a space, %XX a byte). Names are decoded
- * before they are compared. Returns 1: found, 0: there is none, or MH_ERR_URL for a broken "%" in
- * that value, -ENOMEM, MH_ERR_TOO_LARGE; *out is as it was unless 1 is returned. */
+ * before they are compared. Returns 1: found, and out->data is not NULL, also when the value is
+ * empty or absent; 0: there is none; or MH_ERR_URL for a broken "%" in that value, -ENOMEM,
+ * MH_ERR_TOO_LARGE. *out is as it was unless 1 is returned. */
 MH_API MH_CHECK int mh_pairs_get(mh_str pairs, const char *name, mh_buf *out);
 
 /* 404 -> "Not Found" (RFC 9110 section 15). Static text; "" for a status without a name. */

@@ -184,6 +184,22 @@ bool mh__length_parse(uint64_t *out, mh_str text)
     return true;
 }
 
+/* Where in a value something is wrong; the field's name where that is no byte of the input. */
+__attribute__((cold)) static const char *spot(const struct check *c, const mh_header *h,
+                                              size_t index)
+{
+    bool inside = h->value.ptr > c->in.start && h->value.ptr < c->in.end;
+    return inside && index < h->value.len ? h->value.ptr + index : h->name.ptr;
+}
+
+static size_t digits(mh_str text)
+{
+    size_t count = 0;
+    while (count < text.len && mh__is_digit(text.ptr[count]))
+        count++;
+    return count;
+}
+
 /* Is it a list with a final "chunked", and no other? */
 static bool ends_in_chunked(mh_str list)
 {
@@ -198,13 +214,14 @@ static bool ends_in_chunked(mh_str list)
            !mh_headers_list((mh_headers){&before, 1}, "Transfer-Encoding", "chunked");
 }
 
-static int odd_coding(const struct check *c, const mh_header *te)
+__attribute__((cold)) static int odd_coding(const struct check *c, const mh_header *te)
 {
     /* Chunked that is not last, or there twice, leaves the length unknown (RFC 9112 section 6.3) */
     if (!ends_in_chunked(te->value))
-        return refuse(c, MH_ERR_FRAMING, 400, te->name.ptr, "Transfer-Encoding without a length");
+        return refuse(c, MH_ERR_FRAMING, 400, spot(c, te, 0),
+                      "Transfer-Encoding does not end in one chunked");
     /* and what stands before it we cannot undo (section 6.1). */
-    return refuse(c, MH_ERR_CODING, 501, te->name.ptr, "transfer coding not supported");
+    return refuse(c, MH_ERR_CODING, 501, spot(c, te, 0), "transfer coding not supported");
 }
 
 static int frame_by_coding(const struct check *c)
@@ -231,7 +248,8 @@ static int frame_by_length(const struct check *c)
         return refuse(c, MH_ERR_FRAMING, 400, field(c, MH__CONTENT_LENGTH, 1)->name.ptr,
                       "more than one Content-Length field");
     if (!mh__length_parse(&c->h1->in_left, length->value))
-        return refuse(c, MH_ERR_FRAMING, 400, length->name.ptr, "invalid Content-Length");
+        return refuse(c, MH_ERR_FRAMING, 400, spot(c, length, digits(length->value)),
+                      "invalid Content-Length");
     c->h1->in_framing = c->h1->in_left > 0 ? MH__BY_LENGTH : MH__NO_BODY;
     return 0;
 }
@@ -286,6 +304,8 @@ int mh__accept_request(mh_h1 *h1, struct mh__input in, mh_h1_view *view,
 {
     struct check c = {h1, view, in, seen};
     uint8_t options = connection_options(view->head.headers, seen);
+    if (view->head.minor_version == 0)
+        h1->flags |= MH__PEER_IS_1_0;
     h1->request = (uint8_t)mh__request_kind(view->head.method);
     int err = check_target(&c);
     if (err == 0)
@@ -297,13 +317,14 @@ int mh__accept_request(mh_h1 *h1, struct mh__input in, mh_h1_view *view,
     check_persistence(&c, options);
     if (view->head.minor_version > 0)
         note_wishes(&c, options);
-    else
-        h1->flags |= MH__PEER_IS_1_0 | (options & MH__SAYS_KEEP_ALIVE ? MH__KEEP_ALIVE : 0);
+    else if (options & MH__SAYS_KEEP_ALIVE)
+        h1->flags |= MH__KEEP_ALIVE;
+    h1->flags |= MH__HEARD;
     read_body_next(h1);
     return 0;
 }
 
-static int accept_interim(const struct check *c)
+__attribute__((cold)) static int accept_interim(const struct check *c)
 {
     mh_h1 *h1 = c->h1;
     if (++h1->interims > MH_H1_INTERIM_MAX)

@@ -72,7 +72,8 @@ enum {
     MH__EXPECTS_100 = 8, /* the request said so, and nothing of its body has come */
     MH__UPGRADE = 16,    /* the request offers another protocol */
     MH__TRAILERS = 32,   /* the fields that are read come behind a body */
-    MH__SKIP_BODY = 64   /* our response's body is not sent: it answers a HEAD */
+    MH__SKIP_BODY = 64,  /* our response's body is not sent: it answers a HEAD */
+    MH__HEARD = 128      /* the head of a request was accepted */
 };
 
 /* Fields that the engine itself looks at. */

@@ -94,10 +94,19 @@ static int next_head(mh_h1 *h1, mh_str *in, mh_h1_view *view)
     return MH_H1_HEAD;
 }
 
-static int next_end(mh_h1 *h1, mh_h1_view *view)
+/* What follows a response was not asked for, and must not become the answer to the next request
+ * (RFC 9112 section 9.2). */
+static void check_behind(mh_h1 *h1, const mh_str *in)
+{
+    if (h1->role == MH_H1_CLIENT && in->len > 0)
+        h1->flags |= MH__CLOSE;
+}
+
+static int next_end(mh_h1 *h1, const mh_str *in, mh_h1_view *view)
 {
     view->head.headers = (mh_headers){view->headers, 0};
     h1->reading = MH__DONE;
+    check_behind(h1, in);
     return MH_H1_END;
 }
 
@@ -112,6 +121,7 @@ static int next_trailers(mh_h1 *h1, mh_str *in, mh_h1_view *view)
     consume(h1, in, (size_t)len);
     h1->flags &= ~(uint32_t)MH__TRAILERS;
     h1->reading = MH__DONE;
+    check_behind(h1, in);
     return MH_H1_END;
 }
 
@@ -170,10 +180,11 @@ int mh_h1_next(mh_h1 *h1, mh_str *in, mh_h1_view *view)
     case MH__BODY_CLOSE:
         return body_event(h1, in, view, UINT64_MAX);
     case MH__END:
-        return next_end(h1, view);
+        return next_end(h1, in, view);
     case MH__DONE:
         if (h1->writing == MH__PUT_SWITCHED)
             return MH_H1_SWITCHED;
+        check_behind(h1, in);
         return h1->flags & MH__CLOSE ? MH_H1_CLOSED : MH_H1_PAUSED;
     case MH__SWITCHED:
         return MH_H1_SWITCHED;
@@ -210,7 +221,7 @@ int mh_h1_eof(mh_h1 *h1, mh_h1_view *view)
     switch (h1->reading) {
     case MH__BODY_CLOSE: /* RFC 9112 section 6.3, step 8 */
     case MH__END:
-        return next_end(h1, view);
+        return next_end(h1, &(mh_str){NULL, 0}, view);
     case MH__SWITCHED:
         return MH_H1_SWITCHED;
     case MH__DONE:

@@ -22,7 +22,7 @@ struct plan {
     uint8_t framing; /* enum mh__framing */
     uint8_t options; /* MH__SAYS_... */
     uint64_t length;
-    bool add_chunked;
+    const char *add_framing;
     const char *add_connection; /* NULL: nothing to add */
 };
 
@@ -169,8 +169,8 @@ static int reserve_head(const struct plan *plan, mh_buf *out)
 static void put_rest(const struct plan *plan, mh_buf *out)
 {
     put_fields(out, plan->head->headers);
-    if (plan->add_chunked)
-        put_text(out, "Transfer-Encoding: chunked\r\n");
+    if (plan->add_framing)
+        put_text(out, plan->add_framing);
     if (plan->add_connection)
         put_text(out, plan->add_connection);
     put_text(out, "\r\n");
@@ -241,10 +241,17 @@ static bool forbids_framing(const mh_h1 *h1, int status)
     return status < 200 || status == 204 || switches(h1, status);
 }
 
+/* Nothing is chunked for a client that has not said that it knows HTTP/1.1 (RFC 9112 section 6.1).
+ */
+static bool is_old(const mh_h1 *h1)
+{
+    return h1->flags & MH__PEER_IS_1_0 || !(h1->flags & MH__HEARD);
+}
+
 static bool plan_response(const mh_h1 *h1, struct plan *plan)
 {
     int status = plan->head->status;
-    bool old = h1->flags & MH__PEER_IS_1_0;
+    bool old = is_old(h1);
     if (status < 100 || status > 599 || !is_text(plan->head->reason))
         return false;
     if (!fields_are_valid(plan) || !plan_framing(plan, old ? MH__UNTIL_CLOSE : MH__CHUNKED))
@@ -253,6 +260,9 @@ static bool plan_response(const mh_h1 *h1, struct plan *plan)
         return false;
     if (old && plan->seen.count[MH__TRANSFER_ENCODING] > 0)
         return false; /* RFC 9112 section 6.1 */
+    if (status == 205 &&
+        (plan->framing == MH__CHUNKED ? has_framing_field(plan) : plan->length > 0))
+        return false; /* RFC 9110 section 15.3.6: no content */
     /* RFC 9110 section 7.8: not to a protocol that was not offered */
     return status != 101 || h1->flags & MH__UPGRADE;
 }
@@ -265,8 +275,12 @@ static void complete_response(mh_h1 *h1, struct plan *plan)
         plan->framing = MH__NO_BODY;
     else if (h1->request == MH__HEAD)
         h1->flags |= MH__SKIP_BODY;
-    plan->add_chunked =
-        plan->framing == MH__CHUNKED && plan->seen.count[MH__TRANSFER_ENCODING] == 0;
+    if (status == 205 && !has_framing_field(plan)) { /* RFC 9110 section 15.3.6 */
+        plan->framing = MH__BY_LENGTH;
+        plan->add_framing = "Content-Length: 0\r\n";
+    }
+    if (plan->framing == MH__CHUNKED && plan->seen.count[MH__TRANSFER_ENCODING] == 0)
+        plan->add_framing = "Transfer-Encoding: chunked\r\n";
     /* Until its request is read to the head's end, we cannot know where the next one begins. */
     if (h1->reading <= MH__FIELD_VALUE && !(h1->flags & MH__TRAILERS))
         h1->flags |= MH__CLOSE;

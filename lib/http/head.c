@@ -90,6 +90,8 @@ static int target(struct reader *r, const char **p, bool origin)
 
 static int bad_start(struct reader *r, const char *at, size_t i)
 {
+    if (*at == '\n')
+        return bad(r, at, "LF without CR");
     if (i > 8)
         return bad(r, at, "malformed status");
     /* A version that we do not speak is another thing than no version at all (RFC 9110, 15.6.6). */

@@ -134,10 +134,10 @@ static bool name_is(mh_str raw, mh_str wanted)
     return at == wanted.len;
 }
 
-/* Append a value, piece by piece between its "+". */
+/* Append a value, piece by piece between its "+". An empty one leaves a NUL to be found. */
 static int put_decoded(mh_buf *out, mh_str raw)
 {
-    int err = 0;
+    int err = mh_buf_reserve(out, 0);
     while (raw.len > 0 && err == 0) {
         size_t before = raw.len;
         mh_str piece = cut(&raw, '+');

@@ -321,6 +321,19 @@ Test(pairs, get)
     }
 }
 
+/* Whoever prints what was found need not look whether there is anything. */
+Test(pairs, an_empty_value_is_a_text_all_the_same)
+{
+    static const char *const texts[] = {"a=", "a", "b=1&a=&c=2"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        mh_buf out = {0};
+        cr_assert_eq(mh_pairs_get(mh_str_from(texts[i]), "a", &out), 1, "%s", texts[i]);
+        cr_assert_eq(out.len, 0, "%s", texts[i]);
+        cr_assert_str_eq(out.data, "", "%s", texts[i]);
+        mh_buf_free(&out);
+    }
+}
+
 Test(pairs, get_when_the_output_cannot_grow)
 {
     mh_buf out = {.max = 3};
