@@ -135,7 +135,8 @@ static void *serve_client(void *arg)
     if (status < 0)
         complain(client->name, mh_strerror(status));
     else if (status != 200)
-        complain(client->name, mh_reason(status));
+        fprintf(stderr, PROGRAM ": %s: answered with %d %s\n", client->name, status,
+                mh_reason(status));
     free(client);
     sem_post(&free_slots);
     return NULL;
@@ -267,6 +268,7 @@ static int finish_output(void)
 static int print_usage(void)
 {
     puts("usage: " PROGRAM " [--address A] [--port N]\n"
+         "Answer every client with one page, each in a thread of its own, until Control-C.\n\n"
          "  --address A  listen at this address (127.0.0.1)\n"
          "  --port N     listen at this port (8080); 0: a free one\n"
          "  --help       print this\n"
@@ -280,10 +282,16 @@ static int print_version(void)
     return finish_output();
 }
 
+static int hint(void)
+{
+    fputs("Try '" PROGRAM " --help'.\n", stderr);
+    return 2;
+}
+
 static int usage_error(const char *about, const char *what)
 {
     complain(about, what);
-    return 2;
+    return hint();
 }
 
 static int parse_port(unsigned *port, const char *text)
@@ -304,7 +312,7 @@ static int take_option(struct options *options, int c)
     switch (c) {
     case 'a':
         options->address = optarg;
-        return GO_ON;
+        return *optarg ? GO_ON : usage_error("--address", "empty");
     case 'p':
         if (parse_port(&options->port, optarg) < 0)
             return usage_error(optarg, "not a port");
@@ -314,7 +322,7 @@ static int take_option(struct options *options, int c)
     case 'v':
         return print_version();
     default:
-        return 2; /* getopt_long() has said why */
+        return hint(); /* getopt_long() has said why */
     }
 }
 

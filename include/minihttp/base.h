@@ -63,12 +63,9 @@ MH_API bool mh_str_equal_nocase(mh_str a, const char *b);
     X(CODING, -5009, "transfer or content coding unknown or corrupt")                              \
     X(REDIRECT, -5010, "too many redirects")
 
-typedef enum mh_error {
-    MH_OK = 0,
-#define X(name, number, text) MH_ERR_##name = number,
-    MH_ERRORS(X)
-#undef X
-} mh_error;
+#define MH_ERROR_NUMBER_(name, number, text) MH_ERR_##name = number,
+typedef enum mh_error { MH_OK = 0, MH_ERRORS(MH_ERROR_NUMBER_) } mh_error;
+#undef MH_ERROR_NUMBER_
 
 /* What an error means, in English: "Connection refused". Static text, never NULL. */
 MH_API const char *mh_strerror(int err);

@@ -29,7 +29,8 @@ MH_API MH_CHECK int mh_buf_reserve(mh_buf *buf, size_t extra);
 /* Add `len` bytes, which must not lie in the buffer itself. data may be NULL when len is 0. */
 MH_API MH_CHECK int mh_buf_append(mh_buf *buf, const void *data, size_t len);
 
-/* Add what printf would print. -EINVAL when vsnprintf refuses the format. */
+/* Add what printf would print; no argument may lie in the buffer itself. -EINVAL when vsnprintf
+ * refuses the format. */
 MH_API MH_CHECK int mh_buf_printf(mh_buf *buf, const char *fmt, ...) MH_PRINTF(2, 3);
 
 /* Drop `len` bytes from the front (all of them when len is larger). */

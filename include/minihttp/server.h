@@ -87,7 +87,7 @@ MH_API MH_CHECK int mh_listen(const char *address);
  * for mh_respond() or the caller to close. *peer may be NULL. A connection that died while it
  * waited is passed over. Errors: MH_ERR_CLOSED after shutdown(listener, SHUT_RDWR), which any
  * thread or signal handler may call to end the wait; -EMFILE, -ENFILE, -ENOMEM, -ENOBUFS,
- * -ECONNABORTED (a thousand in a row had died): wait a little, try again. */
+ * -ECONNABORTED (a thousand in a row had died): wait a little, try again; -EBADF, -ENOTSOCK. */
 MH_API MH_CHECK int mh_accept(int listener, struct sockaddr_storage *peer);
 
 /* Reads one request, calls the handler, sends its reply, closes the connection, whatever happens.
@@ -95,7 +95,7 @@ MH_API MH_CHECK int mh_accept(int listener, struct sockaddr_storage *peer);
  * status that was sent; or an error: MH_ERR_CLOSED (the peer left before it had asked for anything,
  * or in the middle), -ECONNRESET, -EPIPE, -ETIMEDOUT (it says nothing, or takes nothing), -ENOMEM.
  * Never waits longer than MH_SERVER_REQUEST_MAX_MS, the handler's own time aside. */
-MH_API MH_CHECK int mh_respond(int connection, mh_handler *handler, void *user);
+MH_API int mh_respond(int connection, mh_handler *handler, void *user);
 
 #ifdef __cplusplus
 }

@@ -164,6 +164,8 @@ static bool was_shut(int err, int found)
 int mh__accept(int listener, struct sockaddr_storage *peer)
 {
     int passed = 0;
+    if (listener < 0) /* which poll() would pass over, for ever */
+        return -EBADF;
     for (;;) {
         int found = mh__wait(listener, POLLIN, MH__NEVER);
         if (found < 0)

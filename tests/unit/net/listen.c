@@ -326,3 +326,9 @@ Test(listen, the_peer_is_as_it_was_after_an_error)
     cr_assert_eq(peer.ss_family, 77);
     mh__close(listener);
 }
+
+Test(listen, no_listener_at_all)
+{
+    cr_assert_eq(mh__accept(-1, NULL), -EBADF);
+    cr_assert_eq(mh__accept(-EADDRINUSE, NULL), -EBADF, "what mh_listen() returned, unchecked");
+}
