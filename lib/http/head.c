@@ -137,19 +137,23 @@ static int version_line(struct reader *r, const char **p)
     return 0;
 }
 
-/* An empty line that an old client sent behind its last body (RFC 9112 section 2.2). */
-static int empty_line(struct reader *r, const char **p)
+/* CR is at *p: is LF behind it? On 0 both are passed. */
+static int line_end(struct reader *r, const char **p)
 {
-    if (*p == r->in.end)
-        return MORE;
-    if (**p != '\r')
-        return 0;
     if (r->in.end - *p < 2)
         return MORE;
     if ((*p)[1] != '\n')
         return bad(r, *p + 1, "CR without LF");
     *p += 2;
     return 0;
+}
+
+/* An empty line that an old client sent behind its last body (RFC 9112 section 2.2). */
+static int empty_line(struct reader *r, const char **p)
+{
+    if (*p == r->in.end)
+        return MORE;
+    return **p == '\r' ? line_end(r, p) : 0;
 }
 
 /* request-line = method SP request-target SP HTTP-version CRLF (RFC 9112 section 3). */
@@ -213,17 +217,6 @@ static int request_line(struct reader *r, const char **at)
     r->state = state;
     *at = p;
     return step;
-}
-
-/* CR is at *p: is LF behind it? On 0 both are passed. */
-static int line_end(struct reader *r, const char **p)
-{
-    if (r->in.end - *p < 2)
-        return MORE;
-    if ((*p)[1] != '\n')
-        return bad(r, *p + 1, "CR without LF");
-    *p += 2;
-    return 0;
 }
 
 static int bad_text(struct reader *r, const char *at)
@@ -462,12 +455,13 @@ static ptrdiff_t pause_at(struct reader *r)
 ptrdiff_t mh__head_read(mh_h1 *h1, mh_str in, mh_h1_view *view, struct mh__seen *seen)
 {
     size_t len = in.len < h1->head_max ? in.len : h1->head_max;
+    size_t scanned = h1->scanned < len ? h1->scanned : len; /* whoever shows less than before */
     struct reader r = {
         .h1 = h1,
         .view = view,
         .seen = seen,
         .in = {in.ptr, in.ptr + len},
-        .p = in.ptr + h1->scanned,
+        .p = in.ptr + scanned,
         .state = h1->reading,
         .fields = h1->fields,
     };
