@@ -84,8 +84,8 @@ MH_API void mh_response_free(mh_response *res);
 typedef struct mh_fetch {
     const char *url;            /* required; http */
     const char *method;         /* NULL: GET, or POST when there is a body */
-    const char *const *headers; /* "Name: value" lines, NULL at the end; Host is replaced, framing
-                                   fields are refused with -EINVAL */
+    const char *const *headers; /* "Name: value" lines, NULL at the end; a Host among them replaces
+                                   ours; framing fields are refused with -EINVAL */
     mh_str body;
 
     int timeout_ms;         /* the whole transfer; 0: MH_FETCH_TIMEOUT_MS, -1: never */

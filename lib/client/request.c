@@ -13,6 +13,8 @@
 #define AGENT                                                                                      \
     "minihttp/" TEXT(MH_VERSION_MAJOR) "." TEXT(MH_VERSION_MINOR) "." TEXT(MH_VERSION_PATCH)
 
+static const char host_name[] = "Host";
+
 _Static_assert(MH_FETCH_REQUEST_HEAD_MAX == 16384, "the text names it");
 #define HEAD_TOO_LARGE "the head of the request is larger than 16384 bytes"
 
@@ -116,19 +118,23 @@ static mh_str trim(mh_str s)
     return s;
 }
 
-/* One of the caller's lines. Host is ours to say, and so is the framing. */
+/* One of the caller's lines. Their Host stands where ours stood; that it is one, and only one, is
+ * seen to when the head is put. The framing is ours to say. */
 static int add_line(struct mh__request *request, const char *line)
 {
     const char *colon = strchr(line, ':');
     if (!colon)
         return refuse(request, -EINVAL, "a header without a colon");
     mh_str name = {line, (size_t)(colon - line)};
-    if (mh_str_equal_nocase(name, "Host"))
-        return 0;
     if (mh_str_equal_nocase(name, "Content-Length") ||
         mh_str_equal_nocase(name, "Transfer-Encoding"))
         return refuse(request, -EINVAL, "the framing fields are written by the library");
-    return add(request, name, trim(mh_str_from(colon + 1)));
+    mh_str value = trim(mh_str_from(colon + 1));
+    mh_header *host = request->headers;
+    if (host->name.ptr != host_name || !mh_str_equal_nocase(name, host_name))
+        return add(request, name, value);
+    *host = (mh_header){name, value};
+    return 0;
 }
 
 static int add_lines(struct mh__request *request, const char *const *lines)
@@ -162,7 +168,7 @@ static int add_length(struct mh__request *request, const char *method)
 static int add_fields(struct mh__request *request, const mh_fetch *fetch, const char *method,
                       bool agent)
 {
-    int err = add(request, MH_STR("Host"), authority(&request->url));
+    int err = add(request, mh_str_from(host_name), authority(&request->url));
     if (err == 0)
         err = add_lines(request, fetch->headers);
     if (err == 0 && agent)
@@ -182,7 +188,7 @@ static int put(struct mh__request *request, const char *method)
     mh_h1_init(&request->h1, MH_H1_CLIENT, MH_FETCH_HEAD_MAX);
     err = mh_h1_put_head(&request->h1, &head, &request->head);
     if (err == -EINVAL)
-        return refuse(request, err, "a byte that a method or a header must not have");
+        return refuse(request, err, "a method, a header or a Host that must not be sent");
     if (err == MH_ERR_TOO_LARGE || request->head.len > MH_FETCH_REQUEST_HEAD_MAX)
         return refuse(request, MH_ERR_TOO_LARGE, HEAD_TOO_LARGE);
     return err;

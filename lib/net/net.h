@@ -76,8 +76,8 @@ MH_CHECK ssize_t mh__recv(int fd, void *buf, size_t cap, int64_t deadline);
 /* Send it all; the iov is used up. idle_ms: the longest time without progress; negative: none. */
 MH_CHECK int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline);
 
-/* The same, but it also ends with 0 when one of poll()'s `events` comes while it waits. What is left
- * in the iov then may be sent later. */
+/* The same, but it also ends with 0 when one of poll()'s `events` comes while it waits. What is
+ * left in the iov then may be sent later. */
 MH_CHECK int mh__send_until(int fd, struct iovec *iov, int count, short events, int64_t idle_ms,
                             int64_t deadline);
 

@@ -72,12 +72,19 @@ Test(request, it_names_the_library_unless_the_caller_names_something)
     cr_assert_str_eq(request.head.data, "GET / HTTP/1.1\r\nHost: h\r\nuser-agent: mine\r\n\r\n");
 }
 
-Test(request, the_callers_headers_but_not_host)
+Test(request, the_callers_headers)
 {
-    const char *const headers[] = {"Accept: text/html", "Host: evil",       "hOsT:evil",
-                                   "X-Empty:",          "X-Tab:\t a: b \t", NULL};
+    const char *const headers[] = {"Accept: text/html", "X-Empty:", "X-Tab:\t a: b \t", NULL};
     expect(&(mh_fetch){.url = "http://h/", .headers = headers},
            "GET / HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\nX-Empty: \r\nX-Tab: a: b\r\n\r\n");
+}
+
+/* As it is for a server that has other names as well. */
+Test(request, the_callers_host_stands_where_ours_stood)
+{
+    const char *const headers[] = {"Accept: text/html", "hOsT:\tother.example:81 ", NULL};
+    expect(&(mh_fetch){.url = "http://127.0.0.1:8080/", .headers = headers},
+           "GET / HTTP/1.1\r\nhOsT: other.example:81\r\nAccept: text/html\r\n\r\n");
 }
 
 Test(request, a_body_has_a_length)
@@ -138,7 +145,7 @@ Test(request, urls_that_are_refused)
 
 Test(request, methods_that_are_refused)
 {
-    static const char bad[] = "a byte that a method or a header must not have";
+    static const char bad[] = "a method, a header or a Host that must not be sent";
     refuses(&(mh_fetch){.url = "http://h/", .method = ""}, -EINVAL, bad);
     refuses(&(mh_fetch){.url = "http://h/", .method = "GET /x"}, -EINVAL, bad);
     refuses(&(mh_fetch){.url = "http://h/", .method = "A\r\n"}, -EINVAL, bad);
@@ -152,7 +159,7 @@ Test(request, methods_that_are_refused)
 
 Test(request, headers_that_are_refused)
 {
-    static const char bad[] = "a byte that a method or a header must not have",
+    static const char bad[] = "a method, a header or a Host that must not be sent",
                       framing[] = "the framing fields are written by the library";
     static const char *const cases[][2] = {{"nothing", "a header without a colon"},
                                            {"", "a header without a colon"},
@@ -170,6 +177,18 @@ Test(request, headers_that_are_refused)
         const char *const headers[] = {cases[i][0], NULL};
         refuses(&(mh_fetch){.url = "http://h/", .headers = headers}, -EINVAL, cases[i][1]);
     }
+}
+
+Test(request, hosts_that_are_refused)
+{
+    static const char *const bad[] = {"Host:", "Host: ", "Host: a b", "Host: a, b", "Host: u@h"};
+    static const char why_bad[] = "a method, a header or a Host that must not be sent";
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const char *const headers[] = {bad[i], NULL};
+        refuses(&(mh_fetch){.url = "http://h/", .headers = headers}, -EINVAL, why_bad);
+    }
+    const char *const two[] = {"Host: a", "Accept: b", "host: a", NULL};
+    refuses(&(mh_fetch){.url = "http://h/", .headers = two}, -EINVAL, why_bad);
 }
 
 Test(request, too_many_headers)
