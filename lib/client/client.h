@@ -38,7 +38,7 @@ struct mh__request {
 };
 
 /* `url` is fetch->url, or a copy that lives longer. `agent`: name ourselves unless fetch does. *why
- * gets static text when there is something to say about an error. */
+ * gets text when there is something to say about an error; it lives as long as the request. */
 MH_CHECK int mh__request_build(struct mh__request *request, const mh_fetch *fetch, mh_str url,
                                bool agent, const char **why);
 

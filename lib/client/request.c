@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/str.h"
+#include "http/chars.h"
 
 #define TEXT_(number) #number
 #define TEXT(number) TEXT_(number)
@@ -24,11 +25,27 @@ static int refuse(struct mh__request *request, int err, const char *why)
     return err;
 }
 
+/* Which byte is it? Where none is to blame, it is most often the beginning that is missing. The
+ * words go where the request would have gone. */
+static int refuse_url(struct mh__request *request, mh_str url)
+{
+    size_t at = 0;
+    while (at < url.len && (mh__is(url.ptr[at], MH__URI) || strchr("%#", url.ptr[at])))
+        at++;
+    if (at == url.len)
+        return refuse(request, MH_ERR_URL, "malformed URL, not http://host:port/path?query");
+    int err = mh_buf_printf(&request->head, "malformed URL: byte 0x%02x at offset %zu",
+                            (unsigned char)url.ptr[at], at);
+    return refuse(request, MH_ERR_URL, err < 0 ? NULL : request->head.data);
+}
+
 static int take_url(struct mh__request *request, mh_str url)
 {
     if (!url.ptr)
         return refuse(request, -EINVAL, "there is no URL");
     int err = mh_url_parse(&request->url, url);
+    if (err == MH_ERR_URL)
+        return refuse_url(request, url);
     if (err == 0 && !mh_str_equal_nocase(request->url.scheme, "http"))
         return refuse(request, MH_ERR_SCHEME, "built without TLS");
     return err;

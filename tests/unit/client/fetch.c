@@ -625,7 +625,10 @@ Test(fetch, options_that_are_no_good)
     refuses(NULL, (mh_fetch){.url = "http://h/", .idle_timeout_ms = -9}, -EINVAL,
             "a timeout below -1");
     refuses(NULL, (mh_fetch){.url = NULL}, -EINVAL, "there is no URL");
-    refuses(NULL, (mh_fetch){.url = "http//h/"}, MH_ERR_URL, NULL);
+    refuses(NULL, (mh_fetch){.url = "http//h/"}, MH_ERR_URL,
+            "malformed URL, not http://host:port/path?query");
+    refuses(NULL, (mh_fetch){.url = "http://h/a b"}, MH_ERR_URL,
+            "malformed URL: byte 0x20 at offset 10");
     refuses(NULL, (mh_fetch){.url = "https://h/"}, MH_ERR_SCHEME, "built without TLS");
     cr_assert_eq(mh_client_fetch(NULL, NULL, &res), -EINVAL);
     cr_assert_eq(mh_client_fetch(NULL, &standard, NULL), -EINVAL);

@@ -135,10 +135,18 @@ static void refuses(const mh_fetch *fetch, int err, const char *text)
 Test(request, urls_that_are_refused)
 {
     refuses(&(mh_fetch){.url = NULL}, -EINVAL, "there is no URL");
-    refuses(&(mh_fetch){.url = ""}, MH_ERR_URL, NULL);
-    refuses(&(mh_fetch){.url = "example.com"}, MH_ERR_URL, NULL);
-    refuses(&(mh_fetch){.url = "http://h/a b"}, MH_ERR_URL, NULL);
-    refuses(&(mh_fetch){.url = "http://h/\r\nX: y"}, MH_ERR_URL, NULL);
+    static const char no_url[] = "malformed URL, not http://host:port/path?query";
+    static const char *const plain[] = {"",         "example.com",     "http:/h/",
+                                        "http://",  "http://h:99999/", "http://[::1/",
+                                        "http://?", "http://h/%zz",    "http://h/#a#b"};
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        refuses(&(mh_fetch){.url = plain[i]}, MH_ERR_URL, no_url);
+    refuses(&(mh_fetch){.url = "http://h/a b"}, MH_ERR_URL,
+            "malformed URL: byte 0x20 at offset 10");
+    refuses(&(mh_fetch){.url = "http://h/\r\nX: y"}, MH_ERR_URL,
+            "malformed URL: byte 0x0d at offset 9");
+    refuses(&(mh_fetch){.url = "http://h/\xc3\xa4"}, MH_ERR_URL,
+            "malformed URL: byte 0xc3 at offset 9");
     refuses(&(mh_fetch){.url = "https://h/"}, MH_ERR_SCHEME, "built without TLS");
     refuses(&(mh_fetch){.url = "ftp://h/"}, MH_ERR_SCHEME, NULL);
 }
