@@ -90,6 +90,7 @@ struct mh__transfer {
     mh_h1_view head;  /* of the final head, which res->headers points into */
     mh_h1_view rest;  /* of everything behind it; res->trailers points into it */
     mh_str unread;    /* what has come and is not consumed; lies in input */
+    bool begun;       /* a head has come, if only an interim one */
     size_t kept;      /* bytes at the front of input that hold the final head */
     char *input;      /* MH__INPUT_SIZE bytes, which mh_client_fetch_once() does without */
 };

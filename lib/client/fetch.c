@@ -58,6 +58,7 @@ static void copy_head(struct mh__transfer *x, mh_response *res)
 static int take_head(struct mh__transfer *x, const mh_fetch *fetch, mh_response *res)
 {
     int status = x->head.head.status;
+    x->begun = true;
     if (status < 200 && status != 101)
         return 0;
     copy_head(x, res);
@@ -138,7 +139,9 @@ static int take_events(struct mh__transfer *x, const mh_fetch *fetch, mh_respons
 static int closed_early(struct mh__transfer *x, const mh_response *res)
 {
     if (x->wire.phase == MH_PHASE_HEAD && x->unread.len == 0)
-        return fail(x, MH_ERR_CLOSED, "closed before a byte of the response came");
+        return fail(x, MH_ERR_CLOSED,
+                    x->begun ? "closed before the final response"
+                             : "closed before a byte of the response came");
     if (x->wire.phase == MH_PHASE_HEAD)
         return fail(x, MH_ERR_CLOSED, "closed in the middle of the head");
     if (res->received_total == MH_LENGTH_UNKNOWN)
@@ -188,6 +191,7 @@ static int make_input(struct mh__transfer *x)
         x->input = mh__malloc(MH__INPUT_SIZE);
     x->unread = (mh_str){x->input, 0};
     x->kept = 0;
+    x->begun = false;
     return x->input ? 0 : -ENOMEM;
 }
 
