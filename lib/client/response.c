@@ -39,18 +39,18 @@ static void reset(mh_response *res, const mh_fetch *fetch)
                          .private_ = res->private_};
 }
 
+/* Of the two that apply, the smaller one. */
 static uint64_t ceiling_of(const mh_response *res, const mh_fetch *fetch)
 {
-    if (fetch->body_max > 0)
-        return fetch->body_max;
+    uint64_t buffer = res->body.max > 0 ? res->body.max : MH_BUF_MAX;
     if (fetch->on_body)
-        return UINT64_MAX;
-    return res->body.max > 0 ? res->body.max : MH_BUF_MAX;
+        buffer = UINT64_MAX;
+    return fetch->body_max > 0 && fetch->body_max < buffer ? fetch->body_max : buffer;
 }
 
 static int check_options(struct mh__wire *wire, const mh_client *client, const mh_fetch *fetch)
 {
-    wire->detail = "no client, and zero in what is reserved";
+    wire->detail = "client must be NULL, and reserved zero";
     if (client)
         return -EINVAL;
     for (size_t i = 0; i < sizeof(fetch->reserved) / sizeof(fetch->reserved[0]); i++) {

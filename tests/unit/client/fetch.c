@@ -537,6 +537,40 @@ Test(fetch, the_ceiling_of_the_buffer)
     done();
 }
 
+Test(fetch, of_two_ceilings_the_smaller_one)
+{
+    static const struct {
+        size_t buffer, fetch;
+    } cases[] = {{4, 100}, {100, 4}};
+    for (size_t i = 0; i < 2; i++) {
+        res.body.max = cases[i].buffer;
+        fails(MH_STR("HTTP/1.1 200 OK\r\n\r\nhello"), PEER_CLOSES,
+              (mh_fetch){.body_max = cases[i].fetch}, MH_ERR_TOO_LARGE, MH_PHASE_BODY,
+              "a body of more than 4 bytes");
+    }
+    res.body.max = 0;
+    fails(MH_STR("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n"), PEER_WAITS,
+          (mh_fetch){.body_max = 100000000}, MH_ERR_TOO_LARGE, MH_PHASE_HEAD,
+          "a body of 99999999 bytes, and no more than 67108864 wanted");
+}
+
+static int swallow(mh_response *swallowed, const char *data, size_t len)
+{
+    (void)swallowed, (void)data, (void)len;
+    return 1; /* counts as 0 */
+}
+
+Test(fetch, the_ceiling_of_a_buffer_that_is_not_used)
+{
+    res.body.max = 4;
+    cr_assert_eq(fetch_from(MH_STR("HTTP/1.1 200 OK\r\n\r\nhello"), PEER_CLOSES,
+                            (mh_fetch){.on_body = swallow}),
+                 200);
+    cr_assert_eq(res.received, 5);
+    done();
+    res.body.max = 0;
+}
+
 Test(fetch, a_body_that_just_fits)
 {
     cr_assert_eq(fetch_from(MH_STR("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), PEER_WAITS,
@@ -564,12 +598,6 @@ Test(fetch, the_time_in_all)
           "not complete within 40 ms");
     fails(MH_STR(CHUNKED "1\r\nx\r\n"), PEER_WAITS, (mh_fetch){.timeout_ms = 40}, -ETIMEDOUT,
           MH_PHASE_BODY, "not complete within 40 ms");
-}
-
-static int swallow(mh_response *swallowed, const char *data, size_t len)
-{
-    (void)swallowed, (void)data, (void)len;
-    return 0;
 }
 
 /* The deadline does not wait for a moment in which nothing is there. */
@@ -616,7 +644,7 @@ static void refuses(mh_client *client, mh_fetch fetch, int err, const char *deta
 
 Test(fetch, options_that_are_no_good)
 {
-    static const char reserved[] = "no client, and zero in what is reserved";
+    static const char reserved[] = "client must be NULL, and reserved zero";
     refuses((mh_client *)&res, (mh_fetch){.url = "http://h/"}, -EINVAL, reserved);
     refuses(NULL, (mh_fetch){.url = "http://h/", .reserved = {[7] = 1}}, -EINVAL, reserved);
     refuses(NULL, (mh_fetch){.url = "http://h/", .timeout_ms = -2}, -EINVAL, "a timeout below -1");
