@@ -83,6 +83,7 @@ static int take_options(struct program *program, int argc, char **argv)
                                         {0}};
     int option, status = GO_ON;
     const struct option *options = program->has_output ? all : all + 1;
+    argv[0] = program->name; /* what getopt_long() says begins as all other lines do */
     while (status == GO_ON && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
         status = take_option(program, option);
     return status;
@@ -126,14 +127,19 @@ void print_bytes(mh_str bytes)
 
 /* ---- what went wrong ---- */
 
-int explain_failure(const struct program *program, const mh_response *res)
+int explain_transfer(const struct program *program, const mh_response *res, const char *reason)
 {
     mh_url url;
     mh_str text = mh_str_from(program->url); /* res->url is empty where it was refused */
     mh_str host = mh_url_parse(&url, text) == 0 ? url.host : text;
     fprintf(stderr, "%s: " MH_FMT ": %s: %s\n", program->name, MH_ARG(host),
-            mh_phase_name(res->phase), res->detail ? res->detail : mh_strerror(res->error));
+            mh_phase_name(res->phase), reason);
     return 1;
+}
+
+int explain_failure(const struct program *program, const mh_response *res)
+{
+    return explain_transfer(program, res, res->detail ? res->detail : mh_strerror(res->error));
 }
 
 int explain_file(const struct program *program, const char *file, int err)

@@ -7,7 +7,7 @@
 #include <minihttp.h>
 
 struct program {
-    const char *name;
+    char name[16];
     const char *purpose; /* a line for --help */
     const char *url;     /* the standard one; an argument replaces it */
     bool has_output;     /* takes --output */
@@ -26,8 +26,9 @@ void print_request(mh_str text);
 void print_bytes(mh_str bytes);
 
 /* One line on the standard error output: "simple_get: example.com: connect: Connection refused".
- * Returns 1, the exit status. */
+ * Returns 1, the exit status. explain_transfer(): a reason that is no error of the library. */
 int explain_failure(const struct program *program, const mh_response *res);
+int explain_transfer(const struct program *program, const mh_response *res, const char *reason);
 int explain_file(const struct program *program, const char *file, int err);
 
 /* Has everything been printed? A full disk shows here. Returns the exit status. */

@@ -3,16 +3,20 @@
  *   large_file_get [--output FILE] [--timeout SECONDS] [URL]
  *
  * Without --output the whole response is printed. With it, the body goes to the file piece by
- * piece, so that it may be larger than the memory. */
+ * piece, so that it may be larger than the memory; FILE is as it was until all of it has come. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common.h"
 
 #define PROGRESS_STEP (256u << 10) /* bytes between two progress lines */
+#define PARTS_MAX 100              /* names that are tried; more runs at once will not be meant */
 
 /* ---- to the terminal ---- */
 
@@ -34,14 +38,88 @@ static int print_page(const struct program *program)
     return status;
 }
 
-/* ---- to a file ---- */
+/* ---- a file that is whole or not there ---- */
+
+/* The body is written beside FILE, under a name that is made of FILE's, and takes its place when it
+ * is complete. */
+static char part[PATH_MAX];
+static volatile sig_atomic_t has_part; /* it exists, and this run has made it */
+
+/* As if it had not been caught, but for the part. */
+static void on_signal(int number)
+{
+    if (has_part)
+        unlink(part);
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void remove_part_at(int number)
+{
+    struct sigaction before, action = {.sa_handler = on_signal};
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        sigaction(number, &action, NULL);
+}
+
+/* What others have left or still write stays as it is. */
+static FILE *create_part(const char *target)
+{
+    FILE *file = NULL;
+    errno = EEXIST;
+    for (int i = 0; i < PARTS_MAX && !file && errno == EEXIST; i++) {
+        int len = snprintf(part, sizeof(part), "%s.part%d", target, i);
+        if (len < 0 || (size_t)len >= sizeof(part))
+            errno = ENAMETOOLONG;
+        else
+            file = fopen(part, "wbx"); /* a new one, or none */
+    }
+    has_part = file != NULL;
+    return file;
+}
 
 struct download {
     const char *path;
-    FILE *file;     /* NULL until there is a body that is worth a file */
-    int err;        /* why writing failed, or 0 */
-    uint64_t shown; /* bytes in the last progress line */
+    char real[PATH_MAX]; /* the same, symbolic links followed, where there is a file already */
+    FILE *file;          /* NULL until there is a body that is worth a file */
+    int err;             /* why writing failed, or 0 */
+    uint64_t shown;      /* bytes in the last progress line */
 };
+
+static const char *target_of(const struct download *download)
+{
+    return download->real[0] ? download->real : download->path;
+}
+
+/* A device or a pipe is written to as it is, and so is what a broken link points to. */
+static FILE *open_file(struct download *download)
+{
+    struct stat info;
+    bool exists = lstat(download->path, &info) == 0;
+    if (exists && (stat(download->path, &info) != 0 || !S_ISREG(info.st_mode)))
+        return fopen(download->path, "wb");
+    if (exists && (!realpath(download->path, download->real) || access(download->real, W_OK) != 0))
+        return NULL; /* a file that may not be written may not be replaced */
+    return create_part(target_of(download));
+}
+
+/* The last bytes are written here, and can fail here. */
+static void close_file(struct download *download, int status)
+{
+    if (!download->file)
+        return;
+    if (fclose(download->file) != 0 && download->err == 0)
+        download->err = -errno;
+    if (!has_part)
+        return;
+    bool whole = status >= 0 && download->err == 0;
+    if (whole && rename(part, target_of(download)) != 0)
+        download->err = -errno;
+    if (!whole || download->err < 0)
+        unlink(part);
+    has_part = false;
+}
+
+/* ---- to a file ---- */
 
 /* The file is opened when the server has what was asked for: an error page is no download. */
 static int on_head(mh_response *res)
@@ -49,7 +127,7 @@ static int on_head(mh_response *res)
     struct download *download = res->user;
     if (res->status < 200 || res->status > 299)
         return -ECANCELED;
-    download->file = fopen(download->path, "wb");
+    download->file = open_file(download);
     return download->err = download->file ? 0 : -errno;
 }
 
@@ -73,25 +151,6 @@ static int on_progress(mh_response *res)
     return 0;
 }
 
-/* What was written only in part is removed, if it is a file and not a device. */
-static void remove_part(const struct download *download)
-{
-    struct stat info;
-    if (stat(download->path, &info) == 0 && S_ISREG(info.st_mode))
-        unlink(download->path);
-}
-
-/* The last bytes are written here, and can fail here. */
-static void close_file(struct download *download, int status)
-{
-    if (!download->file)
-        return;
-    if (fclose(download->file) != 0 && download->err == 0)
-        download->err = -errno;
-    if (status < 0 || download->err < 0)
-        remove_part(download);
-}
-
 static int explain_download(const struct program *program, const struct download *download,
                             const mh_response *res)
 {
@@ -101,15 +160,18 @@ static int explain_download(const struct program *program, const struct download
         return explain_file(program, download->path, download->err);
     if (res->error != -ECANCELED)
         return res->error < 0 ? explain_failure(program, res) : 0;
-    fprintf(stderr, "%s: " MH_FMT ": the answer was %d %s\n", program->name, MH_ARG(res->url),
-            res->status, mh_reason(res->status));
-    return 1;
+    char reason[64];
+    snprintf(reason, sizeof(reason), "the answer was %d %s", res->status, mh_reason(res->status));
+    return explain_transfer(program, res, reason);
 }
 
 static int save_page(const struct program *program)
 {
     struct download download = {.path = program->output};
     mh_response res = {0};
+    remove_part_at(SIGINT);
+    remove_part_at(SIGTERM);
+    remove_part_at(SIGHUP);
     /* However long a large file takes, only silence ends it. */
     mh_fetch fetch = {.url = program->url,
                       .timeout_ms = program->timeout_ms ? program->timeout_ms : -1,

@@ -99,7 +99,10 @@ static const struct {
     [CALL_FOPEN64] = {"fopen64",
                       {{"EMFILE", EMFILE, FAILS, false},
                        {"EACCES", EACCES, FAILS, false},
+                       {"EEXIST", EEXIST, FAILS, false},
                        {"ENOSPC", ENOSPC, FAILS, false}}},
+    [CALL_RENAME] = {"rename",
+                     {{"EACCES", EACCES, FAILS, false}, {"ENOSPC", ENOSPC, FAILS, false}}},
     [CALL_WRITE] = {"write", {{"ENOSPC", ENOSPC, FAILS, false}, {"EIO", EIO, FAILS, false}}},
     [CALL_FCLOSE] = {"fclose", {{"EIO", EIO, HAPPENS, false}, {"EDQUOT", EDQUOT, HAPPENS, false}}},
 };

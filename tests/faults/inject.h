@@ -38,6 +38,7 @@ enum call {
     CALL_PTHREAD_COND_TIMEDWAIT,
 
     CALL_FOPEN64,
+    CALL_RENAME,
     CALL_WRITE, /* what stdio does beneath fwrite(), printf(), fclose() */
     CALL_FCLOSE,
     CALL_COUNT

@@ -104,25 +104,53 @@ static const char *output_path(void)
     return path;
 }
 
-/* A file that is there is whole, unless it could not be removed. */
-static void check_file(int result)
+/* "" when there is none. */
+static mh_str file_bytes(void)
 {
     static char bytes[4096];
     FILE *file = fopen(output_path(), "rb");
-    if (result != 0)
-        check(!file || inject_was_call(CALL_UNLINK));
-    if (file && result == 0)
-        note_bytes("file", (mh_str){bytes, fread(bytes, 1, sizeof(bytes), file)});
+    size_t len = file ? fread(bytes, 1, sizeof(bytes), file) : 0;
     if (file)
         fclose(file);
+    return (mh_str){bytes, len};
+}
+
+static bool remove_parts(void)
+{
+    bool any = false;
+    for (int i = 0; i < 2; i++) {
+        char path[128];
+        snprintf(path, sizeof(path), "%s.part%d", output_path(), i);
+        any |= unlink(path) == 0;
+    }
+    return any;
+}
+
+/* What is there is whole, or is what was there before; and it is alone, unless the rest could not
+ * be removed. */
+static int output_over(const char *before)
+{
+    int result = fetch(large_file_get_main, &pieces, "127.0.0.1", output_path());
+    if (result == 0)
+        note_bytes("file", file_bytes());
+    else
+        check(mh_str_equal(file_bytes(), before));
+    check(!remove_parts() || inject_was_call(CALL_UNLINK));
     unlink(output_path());
+    return result;
 }
 
 static int large_file_get_output(void)
 {
-    int result = fetch(large_file_get_main, &pieces, "127.0.0.1", output_path());
-    check_file(result);
-    return result;
+    return output_over("");
+}
+
+static int large_file_get_replaces(void)
+{
+    FILE *file = fopen(output_path(), "wb");
+    if (!file || fputs("before", file) < 0 || fclose(file) != 0)
+        abort();
+    return output_over("before");
 }
 
 static int help(int (*program)(int, char **))
@@ -229,6 +257,7 @@ const struct scenario program_scenarios[] = {
      .also = {EXIT_1},
      .eof_is_end = true},
     {.name = "large_file_get_output", .run = large_file_get_output, .also = {EXIT_1}},
+    {.name = "large_file_get_replaces", .run = large_file_get_replaces, .also = {EXIT_1}},
     {.name = "large_file_get_help", .run = large_file_get_help, .also = {EXIT_1}},
     {.name = "simple_server_help", .run = simple_server_help, .also = {EXIT_1}},
     {.name = "simple_server",

@@ -288,6 +288,11 @@ WRAP(FILE *, fopen64, const char *path, const char *mode)
     return file && inject_counted() ? stream_over(file) : file;
 }
 
+WRAP(int, rename, const char *from, const char *to)
+{
+    return fails(inject_due(CALL_RENAME)) ? -1 : __real_rename(from, to);
+}
+
 int __real_nanosleep(const struct timespec *, struct timespec *);
 
 /* ---- names ---- */

@@ -5,12 +5,15 @@ within its time; and the memory that it took has a limit.
 """
 import contextlib
 import os
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 
-from common import case, main, run
+from common import PATIENCE, Skip, case, main, run
 
 SIMPLE_GET, LARGE_FILE_GET = sys.argv[1:3]
 BOTH = SIMPLE_GET, LARGE_FILE_GET
@@ -264,12 +267,120 @@ def _():
         fails(run(LARGE_FILE_GET, "--output", "/nowhere/x", peer.url()), "/nowhere/x", "No such file")
 
 
+HALF = HEAD + b"Content-Length: 10\r\n\r\nhalf"
+
+
+@contextlib.contextmanager
+def older_file():
+    """A file that is there already; it is as it was in the end, and alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        write(folder + "/x", b"older")
+        yield folder + "/x"
+        assert os.listdir(folder) == ["x"] and read(folder + "/x") == b"older", os.listdir(folder)
+
+
+def write(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
 @case("large_file_get --output: what came only in part is removed")
 def _():
-    with tempfile.TemporaryDirectory() as folder:
-        with Peer(HEAD + b"Content-Length: 10\r\n\r\nhalf") as peer:
-            fails(run(LARGE_FILE_GET, "--output", folder + "/x", peer.url()), "127.0.0.1", "body", "closed")
+    with tempfile.TemporaryDirectory() as folder, Peer(HALF) as peer:
+        fails(run(LARGE_FILE_GET, "--output", folder + "/x", peer.url()), "127.0.0.1", "body", "closed")
         assert not os.listdir(folder)
+
+
+@case("large_file_get --output: an older file stays until all of the new one is there")
+def _():
+    with older_file() as path, Peer(HALF) as peer:
+        fails(run(LARGE_FILE_GET, "--output", path, peer.url()), "127.0.0.1", "body", "closed")
+
+
+@case("large_file_get --output: an older file stays when the answer is another one")
+def _():
+    with older_file() as path, Peer(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as peer:
+        fails(run(LARGE_FILE_GET, "--output", path, peer.url()),
+              "127.0.0.1: receive head: the answer was 404 Not Found")
+
+
+@case("large_file_get --output: what another run has left or writes stays as it is")
+def _():
+    with tempfile.TemporaryDirectory() as folder, Peer(HALF) as peer:
+        write(folder + "/x.part0", b"theirs")
+        fails(run(LARGE_FILE_GET, "--output", folder + "/x", peer.url()), "127.0.0.1", "body", "closed")
+        assert os.listdir(folder) == ["x.part0"] and read(folder + "/x.part0") == b"theirs"
+
+
+@case("large_file_get --output: a signal leaves an older file, and nothing else")
+def _():
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
+        with older_file() as path, Peer(HALF, silence) as peer:
+            program = subprocess.Popen([LARGE_FILE_GET, "--output", path, peer.url()],
+                                       preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
+            begin = time.monotonic()
+            while not os.path.exists(path + ".part0"):
+                assert program.poll() is None and time.monotonic() < begin + PATIENCE
+                time.sleep(0.01)
+            program.send_signal(number)
+            assert program.wait(PATIENCE) == -number
+
+
+@case("large_file_get --output: a failure removes neither a link nor what it points to")
+def _():
+    with tempfile.TemporaryDirectory() as folder, Peer(HALF) as peer:
+        write(folder + "/x", b"older")
+        os.mkfifo(folder + "/pipe")
+        pipe = os.open(folder + "/pipe", os.O_RDWR)  # there is somebody who reads
+        for name, target in ("file", "x"), ("null", "/dev/null"), ("to-pipe", "pipe"), ("broken", "y"):
+            os.symlink(target, folder + "/" + name)
+        for name in "file", "null", "pipe", "to-pipe", "broken":
+            fails(run(LARGE_FILE_GET, "--output", folder + "/" + name, peer.url()), "127.0.0.1", "closed")
+        os.close(pipe)
+        for name in "file", "null", "to-pipe", "broken":
+            assert os.path.islink(folder + "/" + name), name
+        assert read(folder + "/x") == b"older" and os.path.exists(folder + "/pipe")
+        assert not [name for name in os.listdir(folder) if "part" in name]
+
+
+@case("large_file_get --output: to the standard output, by its name")
+def _():
+    with Peer(HEAD + b"Content-Length: 2\r\n\r\nok") as peer:
+        program = subprocess.run([LARGE_FILE_GET, "--output", "/dev/stdout", peer.url()],
+                                 stdout=subprocess.PIPE, timeout=PATIENCE, check=True)
+        assert program.stdout == b"ok" and os.path.exists("/dev/stdout")
+
+
+@case("large_file_get --output: a file as any other program would make it, behind a link or not")
+def _():
+    with tempfile.TemporaryDirectory() as folder, Peer(HEAD + b"Content-Length: 2\r\n\r\nok") as peer:
+        write(folder + "/x", b"older")
+        os.symlink("x", folder + "/link")
+        before = os.umask(0o027)
+        try:
+            for name in "new", "link":
+                result = run(LARGE_FILE_GET, "--output", folder + "/" + name, peer.url())
+                assert result.status == 0, result
+        finally:
+            os.umask(before)
+        assert os.path.islink(folder + "/link") and sorted(os.listdir(folder)) == ["link", "new", "x"]
+        for name in "new", "x":
+            assert read(folder + "/" + name) == b"ok", name
+            assert os.stat(folder + "/" + name).st_mode & 0o777 == 0o640, name
+
+
+@case("large_file_get --output: a file that may not be written is not replaced")
+def _():
+    if os.geteuid() == 0:
+        raise Skip("root may write to everything")
+    with older_file() as path, Peer(HEAD + b"Content-Length: 2\r\n\r\nok") as peer:
+        os.chmod(path, 0o444)
+        fails(run(LARGE_FILE_GET, "--output", path, peer.url()), path, "Permission denied")
 
 
 @case("large_file_get --output: a large body takes little memory")
@@ -290,6 +401,7 @@ def _():
     for url, word in [("", "URL"), ("x", "URL"), ("http://", "URL"), ("http://a b/", "URL"),
                       ("http://a/\r\nX: y", "URL"), ("http://a/%zz", "URL"), ("http://a:99999/", "URL"),
                       ("https://127.0.0.1/", "TLS"), ("ftp://a/", "scheme"),
+                      ("http://a/b c", "malformed URL: byte 0x20 at offset 10"),
                       ("http://127.0.0.1:1/" + "x" * 70000, "127.0.0.1: start: the URL")]:
         for program in BOTH:
             result = run(program, url)
@@ -307,6 +419,8 @@ def _():
             result = run(program, *options)
             assert result.status == status, f"{options}: {result}"
             assert bool(result.out) == (status == 0) and bool(result.err) == (status == 2), result
+            name = os.path.basename(program).encode() + b": "
+            assert status == 0 or result.err.startswith(name), result
 
 
 main()
