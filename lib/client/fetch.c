@@ -22,7 +22,8 @@ static int fault(struct mh__transfer *x, int err, const mh_h1_fault *what)
     return fail(x, err, mh_h1_explain(what, &words) == 0 ? x->wire.words : what->reason);
 }
 
-_Static_assert(MH__RECEIVE_ROOM >= MH_FETCH_HEAD_MAX, "trailers may be as large as a head");
+_Static_assert(MH__INPUT_SIZE - MH_FETCH_HEAD_MAX >= MH_FETCH_HEAD_MAX,
+               "trailers may be as large as a head");
 
 /* What has come and is not used up stays in front; what comes next goes behind it, and all of it
  * behind the final head, which the response points into. Until there is one, no more is taken than
