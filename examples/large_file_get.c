@@ -16,7 +16,6 @@
 #include "common.h"
 
 #define PROGRESS_STEP (256u << 10) /* bytes between two progress lines */
-#define PARTS_MAX 100              /* names that are tried; more runs at once will not be meant */
 
 /* ---- to the terminal ---- */
 
@@ -61,45 +60,43 @@ static void remove_part_at(int number)
         sigaction(number, &action, NULL);
 }
 
-/* What others have left or still write stays as it is. */
-static FILE *create_part(const char *target)
-{
-    FILE *file = NULL;
-    errno = EEXIST;
-    for (int i = 0; i < PARTS_MAX && !file && errno == EEXIST; i++) {
-        int len = snprintf(part, sizeof(part), "%s.part%d", target, i);
-        if (len < 0 || (size_t)len >= sizeof(part))
-            errno = ENAMETOOLONG;
-        else
-            file = fopen(part, "wbx"); /* a new one, or none */
-    }
-    has_part = file != NULL;
-    return file;
-}
-
 struct download {
     const char *path;
-    char real[PATH_MAX]; /* the same, symbolic links followed, where there is a file already */
-    FILE *file;          /* NULL until there is a body that is worth a file */
-    int err;             /* why writing failed, or 0 */
-    uint64_t shown;      /* bytes in the last progress line */
+    const char *target; /* the same, or the file that it is a link to; NULL: no file */
+    FILE *file;         /* NULL until there is a body that is worth a file */
+    int err;            /* why writing failed, or 0 */
+    uint64_t shown;     /* bytes in the last progress line */
 };
 
-static const char *target_of(const struct download *download)
+/* What will be replaced: a file that may be written. A device or a pipe is written to as it is, and
+ * so is what a broken link points to. */
+static int find_target(struct download *download)
 {
-    return download->real[0] ? download->real : download->path;
+    static char real[PATH_MAX];
+    struct stat info;
+    if (lstat(download->path, &info) != 0)
+        download->target = download->path; /* a new one */
+    else if (stat(download->path, &info) == 0 && S_ISREG(info.st_mode))
+        download->target = realpath(download->path, real);
+    return download->target != real || access(real, W_OK) == 0 ? 0 : -errno;
 }
 
-/* A device or a pipe is written to as it is, and so is what a broken link points to. */
-static FILE *open_file(struct download *download)
+static int name_part(const struct download *download)
 {
-    struct stat info;
-    bool exists = lstat(download->path, &info) == 0;
-    if (exists && (stat(download->path, &info) != 0 || !S_ISREG(info.st_mode)))
-        return fopen(download->path, "wb");
-    if (exists && (!realpath(download->path, download->real) || access(download->real, W_OK) != 0))
-        return NULL; /* a file that may not be written may not be replaced */
-    return create_part(target_of(download));
+    if (!download->target)
+        return 0;
+    int len = snprintf(part, sizeof(part), "%s.part%d", download->target, (int)getpid());
+    return len > 0 && (size_t)len < sizeof(part) ? 0 : -ENAMETOOLONG;
+}
+
+static int open_file(struct download *download)
+{
+    bool replaces = download->target != NULL;
+    download->file = replaces ? fopen(part, "wbx") : fopen(download->path, "wb");
+    if (!download->file)
+        return -errno;
+    has_part = replaces;
+    return 0;
 }
 
 /* The last bytes are written here, and can fail here. */
@@ -112,7 +109,7 @@ static void close_file(struct download *download, int status)
     if (!has_part)
         return;
     bool whole = status >= 0 && download->err == 0;
-    if (whole && rename(part, target_of(download)) != 0)
+    if (whole && rename(part, download->target) != 0)
         download->err = -errno;
     if (!whole || download->err < 0)
         unlink(part);
@@ -127,8 +124,7 @@ static int on_head(mh_response *res)
     struct download *download = res->user;
     if (res->status < 200 || res->status > 299)
         return -ECANCELED;
-    download->file = open_file(download);
-    return download->err = download->file ? 0 : -errno;
+    return download->err = open_file(download);
 }
 
 static int on_body(mh_response *res, const char *data, size_t len)
@@ -169,6 +165,8 @@ static int save_page(const struct program *program)
 {
     struct download download = {.path = program->output};
     mh_response res = {0};
+    if ((download.err = find_target(&download)) < 0 || (download.err = name_part(&download)) < 0)
+        return explain_file(program, download.path, download.err);
     remove_part_at(SIGINT);
     remove_part_at(SIGTERM);
     remove_part_at(SIGHUP);

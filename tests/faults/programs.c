@@ -115,15 +115,11 @@ static mh_str file_bytes(void)
     return (mh_str){bytes, len};
 }
 
-static bool remove_parts(void)
+static bool remove_part(void)
 {
-    bool any = false;
-    for (int i = 0; i < 2; i++) {
-        char path[128];
-        snprintf(path, sizeof(path), "%s.part%d", output_path(), i);
-        any |= unlink(path) == 0;
-    }
-    return any;
+    char path[128];
+    snprintf(path, sizeof(path), "%s.part%d", output_path(), (int)getpid());
+    return unlink(path) == 0;
 }
 
 /* What is there is whole, or is what was there before; and it is alone, unless the rest could not
@@ -135,7 +131,7 @@ static int output_over(const char *before)
         note_bytes("file", file_bytes());
     else
         check(mh_str_equal(file_bytes(), before));
-    check(!remove_parts() || inject_was_call(CALL_UNLINK));
+    check(!remove_part() || inject_was_call(CALL_UNLINK));
     unlink(output_path());
     return result;
 }
