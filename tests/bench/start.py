@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Times simple_get, from start to exit, beside bare_get on the same server.
 
-    start.py BUILD
+    start.py BUILD SIMPLE_GET
 
-Rounds of both alternate, so that whatever else the machine does falls on both alike; what is
-compared are the medians of all runs. The server is simple_server, on a free port of loopback."""
+Rounds of both alternate, and each round has a ratio of its own, of the medians of its runs; what
+counts is the median of these ratios, so that other load on the machine spoils some rounds and not
+the result. The server is simple_server, on a free port of loopback."""
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-ROUNDS, RUNS = 8, 250
+ROUNDS, RUNS = 20, 100
 
 
 def hyperfine(folder, commands):
@@ -26,18 +27,21 @@ def hyperfine(folder, commands):
         return [(r["times"], r["user"] + r["system"]) for r in json.load(file)["results"]]
 
 
-def measure(build, port):
+def measure(build, program, port):
     url = "http://127.0.0.1:%d/" % port
-    commands = ["%s/examples/simple_get %s" % (build, url),
+    commands = ["%s %s" % (program, url),
                 "%s/tests/bench/bare_get 127.0.0.1 %d /" % (build, port)]
-    walls, cpus = ([], []), ([], [])
+    rounds = []
     with tempfile.TemporaryDirectory() as folder:
         for number in range(ROUNDS):
             order = [0, 1] if number % 2 == 0 else [1, 0]
-            for which, (times, cpu) in zip(order, hyperfine(folder, [commands[i] for i in order])):
-                walls[which].extend(times)
-                cpus[which].append(cpu)
-    return [(statistics.median(w), statistics.median(c)) for w, c in zip(walls, cpus)]
+            found = dict(zip(order, hyperfine(folder, [commands[i] for i in order])))
+            rounds.append([(statistics.median(found[i][0]), found[i][1]) for i in (0, 1)])
+    return rounds
+
+
+def middle(values):
+    return statistics.median(list(values))
 
 
 def main():
@@ -48,10 +52,13 @@ def main():
         port = int(server.stdout.readline().rsplit(":", 1)[1])
         # What it prints for each connection goes nowhere; a full pipe must not stop it.
         drain = subprocess.Popen(["cat"], stdin=server.stdout, stdout=subprocess.DEVNULL)
-        ours, bare = measure(build, port)
-        for name, (wall, cpu) in (("simple_get", ours), ("bare", bare)):
-            print("%-10s  median %6.3f ms  CPU %6.3f ms" % (name, wall * 1e3, cpu * 1e3))
-        print("ratio       %.2f in time, %.2f in CPU" % (ours[0] / bare[0], ours[1] / bare[1]))
+        rounds = measure(build, os.path.abspath(sys.argv[2]), port)
+        for which, name in enumerate(("simple_get", "bare")):
+            print("%-10s  median %6.3f ms  CPU %6.3f ms" % (
+                name, middle(r[which][0] for r in rounds) * 1e3,
+                middle(r[which][1] for r in rounds) * 1e3))
+        print("ratio       %.2f in time, %.2f in CPU" % (
+            middle(r[0][0] / r[1][0] for r in rounds), middle(r[0][1] / r[1][1] for r in rounds)))
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(10)
