@@ -160,6 +160,9 @@ static bool goes_on(struct walker *w, int event)
 {
     if (event == MH_H1_NEED_MORE)
         return feed(w);
+    /* A client that pauses shows the engine what else has come: nothing that was asked for. */
+    if (event == MH_H1_PAUSED && w->how->role == MH_H1_CLIENT && feed(w))
+        return true;
     note_event(w, event);
     keep_first(w, event);
     bool enough = event == MH_H1_END && ++w->messages == w->how->messages_max;

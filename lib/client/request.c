@@ -47,7 +47,7 @@ static int take_url(struct mh__request *request, mh_str url)
     if (err == MH_ERR_URL)
         return refuse_url(request, url);
     if (err == 0 && !mh_str_equal_nocase(request->url.scheme, "http"))
-        return refuse(request, MH_ERR_SCHEME, "built without TLS");
+        return refuse(request, MH_ERR_SCHEME, "https: there is no TLS in this version");
     return err;
 }
 

@@ -29,13 +29,14 @@ static void be_asked(mh_h1 *server, mh_str request)
 }
 
 /* What a server may not say, although a client has to bear it (RFC 9110 8.6, 15;
- * RFC 9112 6.1). */
+ * RFC 9112 6.1), or not with every length. */
 static bool may_be_put(const mh_h1_head *head, const char *method)
 {
     bool framed = mh_headers_get(head->headers, "Content-Length").ptr ||
                   mh_headers_get(head->headers, "Transfer-Encoding").ptr;
     bool tunnel = strcmp(method, "CONNECT") == 0 && head->status < 300;
-    bool bare = head->status < 200 || head->status == 204 || head->status == 304;
+    bool bare =
+        head->status < 200 || head->status == 204 || head->status == 205 || head->status == 304;
     if (head->status > 599)
         return false;
     return !framed || (!bare && !tunnel && strcmp(method, "HEAD") != 0);
