@@ -104,7 +104,7 @@ MH_API bool mh_h1_wants_continue(const mh_h1 *h1);
  * for an HTTP/1.0 client; the field that says so is added. So is "Connection: close" to a response
  * after which the connection cannot go on, and "Connection: keep-alive" for an HTTP/1.0 client. A
  * request needs a valid Host field. status 1xx: an interim head, others may follow; it is left out
- * for an HTTP/1.0 client.
+ * for an HTTP/1.0 client, and before a request.
  *
  * Returns 0; -EINVAL, and nothing is written: a byte that is not allowed (CR, LF and NUL first of
  * all), a field twice that may be there once, framing fields where RFC 9110 section 8.6 or RFC 9112

@@ -241,8 +241,8 @@ static bool forbids_framing(const mh_h1 *h1, int status)
     return status < 200 || status == 204 || switches(h1, status);
 }
 
-/* Nothing is chunked for a client that has not said that it knows HTTP/1.1 (RFC 9112 section 6.1).
- */
+/* A client that has not said that it knows HTTP/1.1 gets nothing chunked (RFC 9112 section 6.1) and
+ * no interim response (RFC 9110 section 15.2). */
 static bool is_old(const mh_h1 *h1)
 {
     return h1->flags & MH__PEER_IS_1_0 || !(h1->flags & MH__HEARD);
@@ -308,8 +308,8 @@ static int put_response(mh_h1 *h1, struct plan *plan, mh_buf *out)
     int status = plan->head->status;
     if (!plan_response(h1, plan))
         return -EINVAL;
-    if (is_interim(status) && h1->flags & MH__PEER_IS_1_0)
-        return 0; /* RFC 9110 section 15.2 */
+    if (is_interim(status) && is_old(h1))
+        return 0;
     int err = reserve_head(plan, out);
     if (err < 0)
         return err;

@@ -15,7 +15,6 @@
  *
  * The runs of a scenario share a child process, so that a crash or a hang is a finding like any
  * other, and the next child goes on behind it. */
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -27,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../unit/descriptors.h"
 #include "faults.h"
 #include "inject.h"
 #include "live.h"
@@ -88,17 +88,6 @@ void check_(bool holds, const char *words, const char *file, int line)
 }
 
 /* ---- one run ---- */
-
-static int open_descriptors(void)
-{
-    int count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    while (dir && readdir(dir))
-        count++;
-    if (dir)
-        closedir(dir);
-    return count;
-}
 
 static void check_left(int descriptors)
 {
