@@ -278,11 +278,12 @@ static int too_large(struct reader *r, const char *at, int status, const char *r
 }
 
 /* Add to view->unfolded. What does not fit is reported when the head is complete, as all limits on
- * what a head means are, so that it does not matter how the bytes came. */
-static void keep(struct reader *r, mh_str *value, mh_str piece)
+ * what a head means are, so that it does not matter how the bytes came. `at`: the byte of the input
+ * that is to blame then. */
+static void keep(struct reader *r, mh_str *value, mh_str piece, const char *at)
 {
     if (piece.len > sizeof r->view->unfolded - r->folded) {
-        r->overflow = r->overflow ? r->overflow : piece.ptr;
+        r->overflow = r->overflow ? r->overflow : at;
         return;
     }
     if (piece.len > 0)
@@ -300,12 +301,12 @@ static void unfold(struct reader *r, mh_str *value, mh_str piece)
     if (!begun) {
         mh_str first = *value;
         *value = (mh_str){top, 0};
-        keep(r, value, first);
+        keep(r, value, first, piece.ptr);
     }
     /* An empty piece adds nothing: a value has no white space at either end. */
     if (value->len > 0 && piece.len > 0)
-        keep(r, value, MH_STR(" "));
-    keep(r, value, piece);
+        keep(r, value, MH_STR(" "), piece.ptr);
+    keep(r, value, piece, piece.ptr);
     r->unfolding = false;
 }
 

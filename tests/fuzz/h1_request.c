@@ -10,12 +10,22 @@ static bool read_head(mh_str text, mh_h1_view *view)
     return mh_h1_next(&h1, &text, view) == MH_H1_HEAD;
 }
 
+/* What a client may not send, although a server has to read it: no Host (HTTP/1.0), a CONNECT with
+ * a length (RFC 9110 section 9.3.6). */
+static bool may_be_put(const mh_h1_head *head)
+{
+    bool framed = mh_headers_get(head->headers, "Content-Length").ptr ||
+                  mh_headers_get(head->headers, "Transfer-Encoding").ptr;
+    return mh_headers_get(head->headers, "Host").ptr &&
+           !(framed && mh_str_equal(head->method, "CONNECT"));
+}
+
 static void write_again(mh_str text)
 {
     static mh_h1_view view, again;
     mh_h1 client;
     mh_buf out = {0};
-    if (!read_head(text, &view) || !mh_headers_get(view.head.headers, "Host").ptr)
+    if (!read_head(text, &view) || !may_be_put(&view.head))
         return;
     mh_h1_init(&client, MH_H1_CLIENT, 0);
     HOLDS(mh_h1_put_head(&client, &view.head, &out) == 0);
