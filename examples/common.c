@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,50 +11,48 @@
 
 /* ---- the command line ---- */
 
-static int print_usage(const struct program *program)
-{
-    printf("usage: %s [options] [URL]\n"
-           "%s\n"
-           "Without a URL: %s\n\n",
-           program->name, program->purpose, program->url);
-    if (program->has_output)
-        puts("  --output FILE      write the body to FILE, not the response to the terminal");
-    puts("  --timeout SECONDS  give up after that time\n"
-         "  --help             print this\n"
-         "  --version          print the version");
-    return finish_output(program);
-}
-
-static int print_version(const struct program *program)
-{
-    printf("%s %s\n", program->name, mh_version());
-    return finish_output(program);
-}
-
 static int hint(const struct program *program)
 {
     fprintf(stderr, "Try '%s --help'.\n", program->name);
     return 2;
 }
 
-static int usage_error(const struct program *program, const char *about, const char *what)
+int usage_error(const struct program *program, const char *about, const char *what)
 {
     fprintf(stderr, "%s: %s: %s\n", program->name, about, what);
     return hint(program);
 }
 
-static bool parse_timeout(int *timeout_ms, const char *text)
+int take_standard_option(const struct program *program, int option)
+{
+    if (option == 'h')
+        fputs(program->usage, stdout);
+    else if (option == 'v')
+        printf("%s %s\n", program->name, mh_version());
+    else
+        return hint(program);
+    return finish_output(program);
+}
+
+bool parse_number(int *number, const char *text, int min, int max)
 {
     char *end;
     errno = 0;
-    unsigned long seconds = strtoul(text, &end, 10);
-    if (text[0] < '0' || text[0] > '9' || *end || errno || seconds < 1 || seconds > TIMEOUT_MAX_S)
+    long found = strtol(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || found < min || found > max)
         return false;
-    *timeout_ms = (int)seconds * 1000;
+    *number = (int)found;
     return true;
 }
 
-#define GO_ON (-1)
+int take_timeout(const struct program *program, int *timeout_ms, const char *text)
+{
+    int seconds;
+    if (!parse_number(&seconds, text, 1, TIMEOUT_MAX_S))
+        return usage_error(program, text, "not a number of seconds from 1 to 86400");
+    *timeout_ms = seconds * 1000;
+    return GO_ON;
+}
 
 static int take_option(struct program *program, int option)
 {
@@ -61,28 +60,24 @@ static int take_option(struct program *program, int option)
     case 'o':
         program->output = optarg;
         return GO_ON;
-    case 't':
-        if (!parse_timeout(&program->timeout_ms, optarg))
-            return usage_error(program, optarg, "not a number of seconds from 1 to 86400");
+    case 'r':
+        program->traces = true;
         return GO_ON;
-    case 'h':
-        return print_usage(program);
-    case 'v':
-        return print_version(program);
+    case 't':
+        return take_timeout(program, &program->timeout_ms, optarg);
     default:
-        return hint(program); /* getopt_long() has said what is wrong */
+        return take_standard_option(program, option);
     }
 }
 
 static int take_options(struct program *program, int argc, char **argv)
 {
-    static const struct option all[] = {{"output", required_argument, NULL, 'o'},
-                                        {"timeout", required_argument, NULL, 't'},
-                                        {"help", no_argument, NULL, 'h'},
-                                        {"version", no_argument, NULL, 'v'},
-                                        {0}};
+    static const struct option all[] = {
+        {"output", required_argument, NULL, 'o'},  {"trace", no_argument, NULL, 'r'},
+        {"timeout", required_argument, NULL, 't'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},       {0}};
     int option, status = GO_ON;
-    const struct option *options = program->has_output ? all : all + 1;
+    const struct option *options = program->receives_all ? all : all + 2;
     argv[0] = program->name; /* what getopt_long() says begins as all other lines do */
     while (status == GO_ON && (option = getopt_long(argc, argv, "", options, NULL)) != -1)
         status = take_option(program, option);
@@ -125,27 +120,20 @@ void print_bytes(mh_str bytes)
         fwrite(bytes.ptr, 1, bytes.len, stdout);
 }
 
-/* ---- what went wrong ---- */
-
-int explain_transfer(const struct program *program, const mh_response *res, const char *reason)
+int print_body(mh_response *res, const char *data, size_t len)
 {
-    mh_url url;
-    mh_str text = mh_str_from(program->url); /* res->url is empty where it was refused */
-    mh_str host = mh_url_parse(&url, text) == 0 ? url.host : text;
-    fprintf(stderr, "%s: " MH_FMT ": %s: %s\n", program->name, MH_ARG(host),
-            mh_phase_name(res->phase), reason);
-    return 1;
+    (void)res;
+    errno = 0;
+    if (fwrite(data, 1, len, stdout) == len)
+        return 0;
+    return errno ? -errno : -EIO;
 }
 
-int explain_failure(const struct program *program, const mh_response *res)
+void print_progress(uint64_t bytes, uint64_t total)
 {
-    return explain_transfer(program, res, res->detail ? res->detail : mh_strerror(res->error));
-}
-
-int explain_file(const struct program *program, const char *file, int err)
-{
-    fprintf(stderr, "%s: %s: %s\n", program->name, file, mh_strerror(err));
-    return 1;
+    fprintf(stderr, "\r%" PRIu64 " bytes", bytes);
+    if (total != MH_LENGTH_UNKNOWN && total > 0)
+        fprintf(stderr, ", %.0f %%", 100.0 * (double)bytes / (double)total);
 }
 
 int finish_output(const struct program *program)
@@ -155,4 +143,102 @@ int finish_output(const struct program *program)
     if (fclose(stdout) == 0 && !failed)
         return 0;
     return explain_file(program, "standard output", errno ? -errno : -EIO);
+}
+
+/* ---- the transcript ---- */
+
+static struct {
+    mh_direction direction;
+    bool line;        /* one has begun */
+    uint64_t unshown; /* bytes that are no text, since it was last said how many */
+} transcript;
+
+static const char *arrow(void)
+{
+    return transcript.direction == MH_SENT ? "> " : "< ";
+}
+
+void begin_trace(void)
+{
+    setvbuf(stderr, NULL, _IOLBF, 0); /* or each byte would be written by itself */
+}
+
+void end_trace(void)
+{
+    if (transcript.line)
+        fputc('\n', stderr);
+    if (transcript.unshown > 0)
+        fprintf(stderr, "%s(%" PRIu64 " bytes)\n", arrow(), transcript.unshown);
+    transcript.line = false;
+    transcript.unshown = 0;
+}
+
+static bool is_control(unsigned char byte)
+{
+    return byte == 0x7f || (byte < 0x20 && byte != '\r' && byte != '\n' && byte != '\t');
+}
+
+static bool is_text(const char *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (is_control((unsigned char)data[i]))
+            return false;
+    }
+    return true;
+}
+
+static void trace_byte(unsigned char byte)
+{
+    if (!transcript.line)
+        fputs(arrow(), stderr);
+    transcript.line = byte != '\n';
+    if (byte >= 0x80)
+        fprintf(stderr, "\\x%02x", byte); /* whatever a terminal would make of it */
+    else if (byte != '\r')
+        fputc(byte, stderr);
+}
+
+int print_trace(mh_response *res, mh_direction direction, const char *data, size_t len)
+{
+    (void)res;
+    bool text = is_text(data, len);
+    if (direction != transcript.direction || (text ? transcript.unshown > 0 : transcript.line))
+        end_trace();
+    transcript.direction = direction;
+    if (!text)
+        transcript.unshown += len;
+    for (size_t i = 0; text && i < len; i++)
+        trace_byte((unsigned char)data[i]);
+    return 0;
+}
+
+/* ---- what went wrong ---- */
+
+static int explain(const struct program *program, const mh_response *res, const char *reason)
+{
+    mh_url url;
+    /* After redirects it is the last one; it is empty where it was refused. */
+    mh_str text = res->url.ptr ? res->url : mh_str_from(program->url);
+    mh_str host = mh_url_parse(&url, text) == 0 ? url.host : text;
+    fprintf(stderr, "%s: " MH_FMT ": %s: %s\n", program->name, MH_ARG(host),
+            mh_phase_name(res->phase), reason);
+    return 1;
+}
+
+int explain_failure(const struct program *program, const mh_response *res)
+{
+    return explain(program, res, res->detail ? res->detail : mh_strerror(res->error));
+}
+
+int explain_status(const struct program *program, const mh_response *res)
+{
+    char reason[64];
+    snprintf(reason, sizeof(reason), "the answer was %d %s", res->status, mh_reason(res->status));
+    return explain(program, res, reason);
+}
+
+int explain_file(const struct program *program, const char *file, int err)
+{
+    fprintf(stderr, "%s: %s: %s\n", program->name, file, mh_strerror(err));
+    return 1;
 }

@@ -1,11 +1,10 @@
 /* large_file_get.c: fetch a page that comes in many pieces, all of it.
  *
- *   large_file_get [--output FILE] [--timeout SECONDS] [URL]
+ *   large_file_get [--output FILE] [--trace] [--timeout SECONDS] [URL]
  *
  * Without --output the whole response is printed. With it, the body goes to the file piece by
  * piece, so that it may be larger than the memory; FILE is as it was until all of it has come. */
 #include <errno.h>
-#include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,13 +16,47 @@
 
 #define PROGRESS_STEP (256u << 10) /* bytes between two progress lines */
 
+#define URL "http://gaia.cs.umass.edu/wireshark-labs/HTTP-wireshark-file3.html"
+
+static const char usage[] = "usage: large_file_get [options] [URL]\n"
+                            "Fetch a page that comes in many pieces.\n"
+                            "Without a URL: " URL "\n\n"
+                            "  --output FILE      write the body to FILE, not the response to the "
+                            "terminal\n"
+                            "  --trace            show what is sent and received\n"
+                            "  --timeout SECONDS  give up after that time\n"
+                            "  --help             print this\n"
+                            "  --version          print the version\n";
+
+/* Straight to the server that the URL names, and the body as it lies there: so the bytes can be
+ * counted. */
+static int fetch_plain(const struct program *program, mh_fetch fetch, mh_response *res)
+{
+    static const mh_client_options direct = {.proxy = ""};
+    static const char *const headers[] = {"Accept-Encoding: identity", NULL};
+    mh_client *client;
+    int status = mh_client_new(&client, &direct);
+    if (status < 0)
+        return res->error = status;
+    fetch.url = program->url;
+    fetch.headers = headers;
+    fetch.redirects_max = -1;
+    if (program->traces) {
+        begin_trace();
+        fetch.on_trace = print_trace;
+    }
+    status = mh_client_fetch(client, &fetch, res);
+    end_trace();
+    mh_client_free(client);
+    return status;
+}
+
 /* ---- to the terminal ---- */
 
 static int print_page(const struct program *program)
 {
     mh_response res = {0};
-    mh_fetch fetch = {.url = program->url, .timeout_ms = program->timeout_ms};
-    int status = mh_client_fetch(NULL, &fetch, &res);
+    int status = fetch_plain(program, (mh_fetch){.timeout_ms = program->timeout_ms}, &res);
     if (status < 0) {
         status = explain_failure(program, &res);
     } else {
@@ -141,10 +174,13 @@ static int on_progress(mh_response *res)
     if (res->received - download->shown < PROGRESS_STEP && res->received != res->received_total)
         return 0;
     download->shown = res->received;
-    fprintf(stderr, "\r%" PRIu64 " bytes", res->received);
-    if (res->received_total != MH_LENGTH_UNKNOWN)
-        fprintf(stderr, ", %.0f %%", 100.0 * (double)res->received / (double)res->received_total);
+    print_progress(res->received, res->received_total);
     return 0;
+}
+
+static bool shows_progress(const struct program *program)
+{
+    return isatty(STDERR_FILENO) && !program->traces;
 }
 
 static int explain_download(const struct program *program, const struct download *download,
@@ -154,11 +190,9 @@ static int explain_download(const struct program *program, const struct download
         fputc('\n', stderr); /* the progress line ends here */
     if (download->err < 0)
         return explain_file(program, download->path, download->err);
-    if (res->error != -ECANCELED)
-        return res->error < 0 ? explain_failure(program, res) : 0;
-    char reason[64];
-    snprintf(reason, sizeof(reason), "the answer was %d %s", res->status, mh_reason(res->status));
-    return explain_transfer(program, res, reason);
+    if (res->error == -ECANCELED)
+        return explain_status(program, res);
+    return res->error < 0 ? explain_failure(program, res) : 0;
 }
 
 static int save_page(const struct program *program)
@@ -171,13 +205,12 @@ static int save_page(const struct program *program)
     remove_part_at(SIGTERM);
     remove_part_at(SIGHUP);
     /* However long a large file takes, only silence ends it. */
-    mh_fetch fetch = {.url = program->url,
-                      .timeout_ms = program->timeout_ms ? program->timeout_ms : -1,
+    mh_fetch fetch = {.timeout_ms = program->timeout_ms ? program->timeout_ms : -1,
                       .on_head = on_head,
                       .on_body = on_body,
-                      .on_progress = isatty(STDERR_FILENO) ? on_progress : NULL,
+                      .on_progress = shows_progress(program) ? on_progress : NULL,
                       .user = &download};
-    int status = mh_client_fetch(NULL, &fetch, &res);
+    int status = fetch_plain(program, fetch, &res);
     close_file(&download, status);
     status = explain_download(program, &download, &res);
     mh_response_free(&res);
@@ -188,9 +221,9 @@ int main(int argc, char **argv)
 {
     struct program program = {
         .name = "large_file_get",
-        .purpose = "Fetch a page that comes in many pieces.",
-        .url = "http://gaia.cs.umass.edu/wireshark-labs/HTTP-wireshark-file3.html",
-        .has_output = true,
+        .usage = usage,
+        .url = URL,
+        .receives_all = true,
     };
     int status = parse_command_line(&program, argc, argv);
     if (status >= 0)

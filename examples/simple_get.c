@@ -5,13 +5,18 @@
 
 #include "common.h"
 
+#define URL "http://gaia.cs.umass.edu/wireshark-labs/INTRO-wireshark-file1.html"
+
+static const char usage[] = "usage: simple_get [options] [URL]\n"
+                            "Send one GET request, receive once, print the bytes that came.\n"
+                            "Without a URL: " URL "\n\n"
+                            "  --timeout SECONDS  give up after that time\n"
+                            "  --help             print this\n"
+                            "  --version          print the version\n";
+
 int main(int argc, char **argv)
 {
-    struct program program = {
-        .name = "simple_get",
-        .purpose = "Send one GET request, receive once, print the bytes that came.",
-        .url = "http://gaia.cs.umass.edu/wireshark-labs/INTRO-wireshark-file1.html",
-    };
+    struct program program = {.name = "simple_get", .usage = usage, .url = URL};
     int status = parse_command_line(&program, argc, argv);
     if (status >= 0)
         return status;

@@ -8,6 +8,7 @@
 #include <minihttp/url.h>
 #include <minihttp/message.h>
 #include <minihttp/h1.h>
+#include <minihttp/loop.h>
 #include <minihttp/client.h>
 #include <minihttp/server.h>
 /* IWYU pragma: end_exports */

@@ -61,7 +61,8 @@ MH_API bool mh_str_equal_nocase(mh_str a, const char *b);
     X(FRAMING, -5007, "message length is missing or contradictory")                                \
     X(TOO_LARGE, -5008, "a limit was reached")                                                     \
     X(CODING, -5009, "transfer or content coding unknown or corrupt")                              \
-    X(REDIRECT, -5010, "too many redirects")
+    X(REDIRECT, -5010, "too many redirects, or one that cannot be followed")                       \
+    X(PROXY, -5011, "the proxy refused")
 
 #define MH_ERROR_NUMBER_(name, number, text) MH_ERR_##name = number,
 typedef enum mh_error { MH_OK = 0, MH_ERRORS(MH_ERROR_NUMBER_) } mh_error;

@@ -4,11 +4,16 @@
 #include <limits.h>
 #include <time.h>
 
-int64_t mh__clock_ms(void)
+int64_t mh__clock_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail on Linux with this clock */
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t mh__clock_ms(void)
+{
+    return mh__clock_us() / 1000;
 }
 
 int64_t mh__clock_unix_s(void)

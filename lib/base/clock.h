@@ -8,6 +8,7 @@
 #define MH__NEVER INT64_MAX
 
 int64_t mh__clock_ms(void);     /* monotonic: never set, never goes back */
+int64_t mh__clock_us(void);     /* the same clock, finer */
 int64_t mh__clock_unix_s(void); /* wall clock: seconds since 1970 */
 
 /* A deadline in timeout_ms from now; negative: never. */

@@ -26,10 +26,11 @@ static inline int mh__hex(char c)
     return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
-/* The bytes of s from `from` on. */
+/* The bytes of s from `from` on. Of one that is absent there are none, which C does not let one say
+ * with an addition of 0. */
 static inline mh_str mh__str_from(mh_str s, size_t from)
 {
-    return (mh_str){s.ptr + from, s.len - from};
+    return (mh_str){from > 0 ? s.ptr + from : s.ptr, s.len - from};
 }
 
 bool mh__str_same(mh_str a, mh_str b); /* NULL or not makes no difference to an empty one */

@@ -21,9 +21,14 @@ static ssize_t exchange(struct mh__wire *wire, const struct mh__request *request
 ssize_t mh__once(const mh_fetch *fetch, mh_str url, struct mh__request *request,
                  struct mh__wire *wire, void *buf, size_t cap)
 {
+    static const struct mh__request_how plain = {0};
     int err = mh__wire_init(wire, fetch);
+    if (err == 0 && fetch->on_upload) {
+        wire->detail = "a body from on_upload";
+        err = -EINVAL;
+    }
     if (err == 0)
-        err = mh__request_build(request, fetch, url, false, &wire->detail);
+        err = mh__request_build(request, fetch, url, &plain, &wire->detail);
     if (err == 0 && (!buf || cap == 0)) {
         wire->detail = "no room for what comes";
         err = -EINVAL;
@@ -33,17 +38,34 @@ ssize_t mh__once(const mh_fetch *fetch, mh_str url, struct mh__request *request,
     return len;
 }
 
+/* Words that lie in the request or the wire do not last. */
+static ssize_t report(struct mh__transfer *x, const struct mh__request *request,
+                      const struct mh__wire *wire, ssize_t len)
+{
+    x->phase = wire->phase;
+    x->idempotent = request->idempotent;
+    if (len < 0) {
+        x->detail = wire->detail ? mh__words(x->words, "%s", wire->detail) : NULL;
+        return mh__response_finish(x, (int)len);
+    }
+    x->res->received = (uint64_t)len;
+    (void)mh__response_finish(x, 0);
+    return len;
+}
+
 ssize_t mh_client_fetch_once(mh_client *client, const mh_fetch *fetch, void *buf, size_t cap,
                              mh_response *res)
 {
     struct mh__transfer *x;
-    int err = mh__response_begin(&x, client, fetch, res);
+    struct mh__request request;
+    struct mh__wire wire;
+    int err = mh__response_begin(&x, fetch, res);
     if (err < 0)
         return err;
-    ssize_t len = mh__once(fetch, res->url, &x->request, &x->wire, buf, cap);
-    if (len < 0)
-        return mh__response_finish(res, (int)len);
-    res->received = (uint64_t)len;
-    (void)mh__response_finish(res, 0);
-    return len;
+    if (client) {
+        x->detail = "client must be NULL";
+        return mh__response_finish(x, -EINVAL);
+    }
+    request.idempotent = false;
+    return report(x, &request, &wire, mh__once(fetch, res->url, &request, &wire, buf, cap));
 }

@@ -4,8 +4,6 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
-#include <stdio.h>
 
 #include "base/clock.h"
 #include "net/net.h"
@@ -32,24 +30,15 @@ int mh__wire_init(struct mh__wire *wire, const mh_fetch *fetch)
     return -EINVAL;
 }
 
-void mh__wire_explain(struct mh__wire *wire, const char *fmt, ...)
-{
-    va_list args;
-    va_start(args, fmt);
-    int len = vsnprintf(wire->words, sizeof(wire->words), fmt, args);
-    va_end(args);
-    wire->detail = len >= 0 ? wire->words : NULL;
-}
-
 /* Whose time was it that ran out? A timeout of the kernel's own is none of ours. */
 static int connect_failed(struct mh__wire *wire, int err)
 {
     if (err != -ETIMEDOUT)
         return err;
     if (mh__deadline_left(wire->deadline) == 0)
-        mh__wire_explain(wire, "not complete within %d ms", wire->timeout_ms);
+        wire->detail = mh__words(wire->words, "not complete within %d ms", wire->timeout_ms);
     else if (mh__deadline_left(wire->connect_deadline) == 0)
-        mh__wire_explain(wire, "no connection within %d ms", wire->connect_ms);
+        wire->detail = mh__words(wire->words, "no connection within %d ms", wire->connect_ms);
     return err;
 }
 
@@ -58,9 +47,9 @@ static int transfer_failed(struct mh__wire *wire, int err)
     if (err != -ETIMEDOUT)
         return err;
     if (mh__deadline_left(wire->deadline) == 0)
-        mh__wire_explain(wire, "not complete within %d ms", wire->timeout_ms);
+        wire->detail = mh__words(wire->words, "not complete within %d ms", wire->timeout_ms);
     else if (wire->idle_ms >= 0)
-        mh__wire_explain(wire, "no byte for %d ms", wire->idle_ms);
+        wire->detail = mh__words(wire->words, "no byte for %d ms", wire->idle_ms);
     return err;
 }
 

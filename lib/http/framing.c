@@ -107,7 +107,7 @@ MH__INLINE uint8_t connection_options(mh_headers headers, const struct mh__seen 
 
 /* ---- target and host ---- */
 
-enum mh__request mh__request_kind(mh_str method)
+enum mh__method_kind mh__request_kind(mh_str method)
 {
     if (method.len == 4 && mh_str_equal(method, "HEAD"))
         return MH__HEAD;

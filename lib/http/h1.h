@@ -62,7 +62,7 @@ enum mh__writing { MH__PUT_HEAD, MH__PUT_BODY, MH__PUT_DONE, MH__PUT_SWITCHED };
 enum mh__framing { MH__NO_BODY, MH__BY_LENGTH, MH__CHUNKED, MH__UNTIL_CLOSE };
 
 /* mh_h1.request */
-enum mh__request { MH__OTHER, MH__HEAD, MH__CONNECT };
+enum mh__method_kind { MH__OTHER, MH__HEAD, MH__CONNECT };
 
 /* mh_h1.flags */
 enum {
@@ -119,7 +119,7 @@ MH_CHECK int mh__accept_response(mh_h1 *h1, struct mh__input in, mh_h1_view *vie
 /* Is this target one that goes with the method (RFC 9112 section 3.2)? All of its bytes are known
  * to be MH__URI or part of a "%XX", and those of a target that starts with "/" MH__TARGET. */
 bool mh__target_fits(mh_str method, mh_str target);
-enum mh__request mh__request_kind(mh_str method);
+enum mh__method_kind mh__request_kind(mh_str method);
 
 /* A Content-Length: digits only, at most INT64_MAX. Returns whether it is one. */
 bool mh__length_parse(uint64_t *out, mh_str text);

@@ -1,4 +1,4 @@
-/* address.c: text to socket addresses. Looks nothing up and makes no system call. */
+/* address.c: text to socket addresses, and back. Looks nothing up and makes no system call. */
 #include "net/net.h"
 
 #include <arpa/inet.h>
@@ -7,7 +7,16 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/buffer.h"
 #include "base/str.h"
+
+#define PORT_DIGITS 5
+#define UNIX "unix:"
+
+_Static_assert(MH__ADDRESS_TEXT_MAX >= sizeof(UNIX) + sizeof(((struct sockaddr_un *)0)->sun_path),
+               "the longest text");
+_Static_assert(MH__ADDRESS_TEXT_MAX >= INET6_ADDRSTRLEN + sizeof("[]:") + PORT_DIGITS,
+               "the other ones");
 
 static bool ipv4(struct mh__address *out, const char *text, uint16_t port)
 {
@@ -96,4 +105,83 @@ int mh__host_port(mh_str text, mh_str *host, uint16_t *port)
     if (err == 0)
         *host = before;
     return err;
+}
+
+mh_str mh__address_ip(const struct mh__address *address)
+{
+    const void *addr = &address->addr;
+    const char *bytes = addr;
+    switch (address->addr.ss_family) {
+    case AF_INET:
+        return (mh_str){bytes + offsetof(struct sockaddr_in, sin_addr), sizeof(struct in_addr)};
+    case AF_INET6:
+        return (mh_str){bytes + offsetof(struct sockaddr_in6, sin6_addr), sizeof(struct in6_addr)};
+    default:
+        return (mh_str){NULL, 0};
+    }
+}
+
+/* ---- to text ---- */
+
+/* As much as there is room for. */
+static void put(mh_buf *out, mh_str s)
+{
+    size_t room = out->max - out->len;
+    mh__buf_put(out, s.ptr, s.len < room ? s.len : room);
+}
+
+static void put_port(mh_buf *out, in_port_t network_order)
+{
+    char text[1 + PORT_DIGITS];
+    size_t at = sizeof(text);
+    unsigned port = ntohs(network_order);
+    do {
+        text[--at] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port > 0);
+    text[--at] = ':';
+    put(out, (mh_str){text + at, sizeof(text) - at});
+}
+
+static void put_ip(mh_buf *out, int family, mh_str ip)
+{
+    char text[INET6_ADDRSTRLEN];
+    put(out, mh_str_from(inet_ntop(family, ip.ptr, text, sizeof(text))));
+}
+
+/* The path ends with a NUL, or with the address: the kernel's may be without one. A socket that
+ * has no path has no name to be shown. */
+static void put_unix(mh_buf *out, const struct mh__address *address)
+{
+    size_t len = address->len, start = offsetof(struct sockaddr_un, sun_path);
+    const void *addr = &address->addr;
+    const char *path = (const char *)addr + start;
+    put(out, MH_STR(UNIX));
+    if (len > start)
+        put(out, (mh_str){path, strnlen(path, len - start)});
+}
+
+void mh__address_text(char *out, size_t cap, const struct mh__address *address)
+{
+    mh_buf text = mh__buf_over(out, cap);
+    const void *addr = &address->addr;
+    const struct sockaddr_in *in = addr;
+    const struct sockaddr_in6 *in6 = addr;
+    switch (address->addr.ss_family) {
+    case AF_INET:
+        put_ip(&text, AF_INET, mh__address_ip(address));
+        put_port(&text, in->sin_port);
+        break;
+    case AF_INET6:
+        put(&text, MH_STR("["));
+        put_ip(&text, AF_INET6, mh__address_ip(address));
+        put(&text, MH_STR("]"));
+        put_port(&text, in6->sin6_port);
+        break;
+    case AF_UNIX:
+        put_unix(&text, address);
+        break;
+    default:
+        break;
+    }
 }

@@ -8,12 +8,8 @@
 
 #include "base/clock.h"
 
-/* The outcome of a connect() that went on in the background. */
-static int wait_connected(int fd, int64_t deadline)
+int mh__connect_outcome(int fd)
 {
-    int found = mh__wait(fd, POLLOUT, deadline);
-    if (found < 0)
-        return found;
     int err = 0;
     socklen_t len = sizeof(err);
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
@@ -21,29 +17,44 @@ static int wait_connected(int fd, int64_t deadline)
     return -err;
 }
 
-static int connect_fd(int fd, const struct mh__address *to, int64_t deadline)
+/* 0: connected; -EINPROGRESS: it goes on in the background. */
+static int connect_fd(int fd, const struct mh__address *to)
 {
     if (connect(fd, (const struct sockaddr *)&to->addr, to->len) == 0)
         return 0;
-    if (errno == EINPROGRESS || errno == EINTR) /* interrupted, it goes on all the same */
-        return wait_connected(fd, deadline);
-    return -errno;
+    return errno == EINTR ? -EINPROGRESS : -errno; /* interrupted, it goes on all the same */
 }
 
-static int connect_one(const struct mh__address *to, int64_t deadline)
+int mh__connect_begin(const struct mh__address *to, bool *connected)
 {
     int family = to->addr.ss_family;
     int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    int err = connect_fd(fd, to, deadline);
-    if (err < 0) {
+    int err = connect_fd(fd, to);
+    if (err < 0 && err != -EINPROGRESS) {
         mh__close(fd);
         return err;
     }
     if (family != AF_UNIX)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    *connected = err == 0;
     return fd;
+}
+
+static int connect_one(const struct mh__address *to, int64_t deadline)
+{
+    bool connected = false;
+    int fd = mh__connect_begin(to, &connected);
+    if (fd < 0 || connected)
+        return fd;
+    int err = mh__wait(fd, POLLOUT, deadline);
+    if (err >= 0)
+        err = mh__connect_outcome(fd);
+    if (err == 0)
+        return fd;
+    mh__close(fd);
+    return err;
 }
 
 static int64_t share(int64_t deadline, size_t among)

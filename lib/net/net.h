@@ -13,9 +13,10 @@
 
 #include <minihttp/base.h>
 
-#define MH__ADDRESSES_MAX 8 /* of one name that are tried; more only make a failure slower */
-#define MH__HOST_MAX 255    /* bytes in a host name (RFC 1035 section 2.3.4) */
-#define MH__BACKLOG 1024    /* connections that wait for mh__accept(); or what the kernel allows */
+#define MH__ADDRESSES_MAX 8      /* of one name that are tried; more only make a failure slower */
+#define MH__HOST_MAX 255         /* bytes in a host name (RFC 1035 section 2.3.4) */
+#define MH__ADDRESS_TEXT_MAX 128 /* "unix:", the 108 bytes of sun_path, a NUL */
+#define MH__BACKLOG 1024 /* connections that wait for mh__accept(); or what the kernel allows */
 #define MH__ACCEPT_PASSED_MAX 1024  /* dead connections that one mh__accept() passes over */
 #define MH__LISTEN_RESOLVE_MS 10000 /* a name that mh__listen() is given */
 #define MH__LINGER_BYTES                                                                           \
@@ -42,7 +43,36 @@ MH_CHECK int mh__unix_address(struct mh__address *out, mh_str path);
 /* Take "host:port", ":port", "[::1]:port" apart; *host is empty for the second. -EINVAL. */
 MH_CHECK int mh__host_port(mh_str text, mh_str *host, uint16_t *port);
 
+/* The 4 or 16 bytes of an IP address, in *address; absent for any other family. */
+mh_str mh__address_ip(const struct mh__address *address);
+
+/* "127.0.0.1:80", "[::1]:80", "unix:/path", and "" for any other family; NUL-terminated, and cut
+ * where cap (at least 2) is too small, which MH__ADDRESS_TEXT_MAX never is. */
+void mh__address_text(char *out, size_t cap, const struct mh__address *address);
+
 /* ---- resolve.c ---- */
+
+/* Can the resolver be asked for it: not empty, not too long, no NUL in it? */
+MH_CHECK bool mh__is_host_name(mh_str host);
+
+/* A name that is asked for with getaddrinfo(), which knows no deadline; so it runs in a thread of
+ * its own. */
+struct mh__query {
+    /* In the thread, whose last step it is: the query is the callee's from then on. */
+    void (*answered)(struct mh__query *query);
+    int err; /* 0, MH_ERR_RESOLVE, -ENOMEM; all this is for after answered() */
+    const char *why;
+    struct mh__addresses found;
+    uint16_t port;
+    char host[MH__HOST_MAX + 1];
+};
+
+/* The host must pass mh__is_host_name(). */
+void mh__query_init(struct mh__query *query, mh_str host, uint16_t port,
+                    void (*answered)(struct mh__query *query));
+
+/* 0: answered() is called, however late; or -EAGAIN: there is no thread to be had. */
+MH_CHECK int mh__query_start(struct mh__query *query);
 
 /* Look a host up: an IPv4 or IPv6 literal at once (without a system call or an allocation), a name
  * with getaddrinfo() in a thread that is left alone when the deadline comes first. MH_ERR_RESOLVE:
@@ -53,6 +83,12 @@ MH_CHECK int mh__resolve(struct mh__addresses *out, mh_str host, uint16_t port, 
 
 /* ---- connect.c ---- */
 
+/* Try one address without waiting. Returns a descriptor (TCP_NODELAY set where it is TCP), which
+ * becomes writable when there is an outcome, unless *connected says that it is connected already;
+ * or an error. */
+MH_CHECK int mh__connect_begin(const struct mh__address *to, bool *connected);
+MH_CHECK int mh__connect_outcome(int fd); /* 0 or an error, which is told once */
+
 /* Try each address in turn. What is left of the time is shared out among those that are left, so
  * that a silent first one cannot use it all. Returns a connected descriptor (TCP_NODELAY set where
  * it is TCP), or the error of the last address that could be tried from this machine. */
@@ -62,6 +98,7 @@ MH_CHECK int mh__connect(const struct mh__addresses *addresses, int64_t deadline
 
 /* For a descriptor that somebody else has made: the other calls here want it so. */
 MH_CHECK int mh__set_nonblocking(int fd);
+MH_CHECK int mh__set_blocking(int fd);
 
 /* Who is at the other end. false: nobody can say, it is gone or a unix socket without a name. */
 MH_CHECK bool mh__peer_name(int fd, struct sockaddr_storage *out);

@@ -1,6 +1,7 @@
 /* resolve.c: host names to addresses, with a deadline, which getaddrinfo() does not have. So it
  * runs in a thread of its own, and whoever lets go of the lookup last frees it: when the deadline
- * comes first, that is the thread, however long it hangs. */
+ * comes first, that is the thread, however long it hangs. What runs there is a query, which the
+ * loop starts as well. */
 #include "net/net.h"
 
 #include <errno.h>
@@ -12,45 +13,13 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/mem.h"
 
-struct lookup {
-    atomic_int holders; /* the caller and the thread */
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool finished; /* under the lock; what stands below is written before and read after */
-    int err;
-    const char *why;
-    struct mh__addresses found;
-    uint16_t port;
-    char host[MH__HOST_MAX + 1];
-};
+/* Of a thread that runs getaddrinfo() and whatever modules the system hangs below it. */
+#define STACK_SIZE (512u << 10)
 
-static void let_go(struct lookup *lookup)
-{
-    if (atomic_fetch_sub(&lookup->holders, 1) > 1)
-        return;
-    pthread_cond_destroy(&lookup->changed);
-    pthread_mutex_destroy(&lookup->lock);
-    mh__free(lookup);
-}
-
-static struct lookup *lookup_new(mh_str host, uint16_t port)
-{
-    struct lookup *lookup = mh__calloc(1, sizeof(*lookup));
-    if (!lookup)
-        return NULL;
-    atomic_init(&lookup->holders, 2);
-    lookup->port = port;
-    memcpy(lookup->host, host.ptr, host.len);
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&lookup->changed, &attr);
-    pthread_condattr_destroy(&attr);
-    pthread_mutex_init(&lookup->lock, NULL);
-    return lookup;
-}
+/* ---- a query ---- */
 
 static void set_port(struct sockaddr_storage *addr, uint16_t port)
 {
@@ -72,38 +41,46 @@ static void copy_found(struct mh__addresses *found, const struct addrinfo *list,
     }
 }
 
-static void ask(struct lookup *lookup)
+static void ask(struct mh__query *query)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *list = NULL;
-    int gai = getaddrinfo(lookup->host, NULL, &hints, &list);
+    int gai = getaddrinfo(query->host, NULL, &hints, &list);
     if (gai != 0) {
-        lookup->err = gai == EAI_MEMORY ? -ENOMEM : MH_ERR_RESOLVE;
-        lookup->why = gai == EAI_SYSTEM ? mh_strerror(-errno) : gai_strerror(gai);
+        query->err = gai == EAI_MEMORY ? -ENOMEM : MH_ERR_RESOLVE;
+        query->why = gai == EAI_SYSTEM ? mh_strerror(-errno) : gai_strerror(gai);
         return;
     }
-    copy_found(&lookup->found, list, lookup->port);
+    copy_found(&query->found, list, query->port);
     freeaddrinfo(list);
-    if (lookup->found.count == 0) {
-        lookup->err = MH_ERR_RESOLVE;
-        lookup->why = "the name has neither an IPv4 nor an IPv6 address";
+    if (query->found.count == 0) {
+        query->err = MH_ERR_RESOLVE;
+        query->why = "the name has neither an IPv4 nor an IPv6 address";
     }
 }
 
 static void *run(void *arg)
 {
-    struct lookup *lookup = arg;
-    ask(lookup);
-    pthread_mutex_lock(&lookup->lock);
-    lookup->finished = true;
-    pthread_cond_signal(&lookup->changed);
-    pthread_mutex_unlock(&lookup->lock);
-    let_go(lookup);
+    struct mh__query *query = arg;
+    ask(query);
+    query->answered(query);
     return NULL;
 }
 
+bool mh__is_host_name(mh_str host)
+{
+    return host.len > 0 && host.len <= MH__HOST_MAX && !memchr(host.ptr, '\0', host.len);
+}
+
+void mh__query_init(struct mh__query *query, mh_str host, uint16_t port,
+                    void (*answered)(struct mh__query *query))
+{
+    *query = (struct mh__query){.answered = answered, .port = port};
+    memcpy(query->host, host.ptr, host.len);
+}
+
 /* All signals are blocked in the thread, so that a handler of the program never runs there. */
-static int start(struct lookup *lookup)
+int mh__query_start(struct mh__query *query)
 {
     pthread_attr_t attr;
     pthread_t thread;
@@ -111,11 +88,57 @@ static int start(struct lookup *lookup)
     sigfillset(&all);
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attr, STACK_SIZE);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int err = pthread_create(&thread, &attr, run, lookup);
+    int err = pthread_create(&thread, &attr, run, query);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     return err == 0 ? 0 : -EAGAIN;
+}
+
+/* ---- somebody who waits for one ---- */
+
+struct lookup {
+    atomic_int holders; /* the caller and the thread */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool finished;          /* under the lock */
+    struct mh__query query; /* the thread's until it has finished */
+};
+
+static void let_go(struct lookup *lookup)
+{
+    if (atomic_fetch_sub(&lookup->holders, 1) > 1)
+        return;
+    pthread_cond_destroy(&lookup->changed);
+    pthread_mutex_destroy(&lookup->lock);
+    mh__free(lookup);
+}
+
+static void finish(struct mh__query *query)
+{
+    struct lookup *lookup = MH__CONTAINER(query, struct lookup, query);
+    pthread_mutex_lock(&lookup->lock);
+    lookup->finished = true;
+    pthread_cond_signal(&lookup->changed);
+    pthread_mutex_unlock(&lookup->lock);
+    let_go(lookup);
+}
+
+static struct lookup *lookup_new(mh_str host, uint16_t port)
+{
+    struct lookup *lookup = mh__calloc(1, sizeof(*lookup));
+    if (!lookup)
+        return NULL;
+    atomic_init(&lookup->holders, 2);
+    mh__query_init(&lookup->query, host, port, finish);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&lookup->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    pthread_mutex_init(&lookup->lock, NULL);
+    return lookup;
 }
 
 static bool wait_finished(struct lookup *lookup, int64_t deadline)
@@ -135,13 +158,13 @@ static bool wait_finished(struct lookup *lookup, int64_t deadline)
     return finished;
 }
 
-static int result(const struct lookup *lookup, struct mh__addresses *out, const char **why)
+static int result(const struct mh__query *query, struct mh__addresses *out, const char **why)
 {
-    if (lookup->err == 0)
-        *out = lookup->found;
+    if (query->err == 0)
+        *out = query->found;
     else if (why)
-        *why = lookup->why;
-    return lookup->err;
+        *why = query->why;
+    return query->err;
 }
 
 static int resolve_name(struct mh__addresses *out, mh_str host, uint16_t port, int64_t deadline,
@@ -150,11 +173,11 @@ static int resolve_name(struct mh__addresses *out, mh_str host, uint16_t port, i
     struct lookup *lookup = lookup_new(host, port);
     if (!lookup)
         return -ENOMEM;
-    int err = start(lookup);
+    int err = mh__query_start(&lookup->query);
     if (err < 0)
         let_go(lookup); /* on behalf of the thread that there is not */
     else
-        err = wait_finished(lookup, deadline) ? result(lookup, out, why) : -ETIMEDOUT;
+        err = wait_finished(lookup, deadline) ? result(&lookup->query, out, why) : -ETIMEDOUT;
     let_go(lookup);
     return err;
 }
@@ -168,7 +191,7 @@ int mh__resolve(struct mh__addresses *out, mh_str host, uint16_t port, int64_t d
         out->count = 1;
         return 0;
     }
-    if (host.len > 0 && host.len <= MH__HOST_MAX && !memchr(host.ptr, '\0', host.len))
+    if (mh__is_host_name(host))
         return resolve_name(out, host, port, deadline, why);
     if (why)
         *why = "not a host name";

@@ -9,12 +9,22 @@
 
 #include "base/clock.h"
 
-int mh__set_nonblocking(int fd)
+static int set_flags(int fd, int on, int off)
 {
     int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+    if (flags < 0 || fcntl(fd, F_SETFL, (flags | on) & ~off) < 0)
         return -errno;
     return 0;
+}
+
+int mh__set_nonblocking(int fd)
+{
+    return set_flags(fd, O_NONBLOCK, 0);
+}
+
+int mh__set_blocking(int fd)
+{
+    return set_flags(fd, 0, O_NONBLOCK);
 }
 
 bool mh__peer_name(int fd, struct sockaddr_storage *out)

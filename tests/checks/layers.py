@@ -12,36 +12,47 @@ BELOW = {
     "base": {"base"},
     "http": {"base", "http"},
     "net": {"base", "net"},
-    "client": {"base", "http", "net", "client"},
-    "server": {"base", "http", "net", "server"},
+    "loop": {"base", "net", "loop"},
+    "tls": {"base", "tls"},
+    "client": {"base", "http", "net", "loop", "tls", "client"},
+    "server": {"base", "http", "net", "tls", "server"},
 }
 PUBLIC = {
     "base": {"base.h", "buffer.h"},
     "net": {"base.h", "buffer.h"},
+    "loop": {"base.h", "loop.h"},
+    "tls": {"base.h", "buffer.h"},
     "http": {"base.h", "buffer.h", "url.h", "message.h", "h1.h"},
-    "client": {"base.h", "buffer.h", "url.h", "message.h", "h1.h", "client.h"},
+    "client": {"base.h", "buffer.h", "url.h", "message.h", "h1.h", "loop.h", "client.h"},
     "server": {"base.h", "buffer.h", "url.h", "message.h", "h1.h", "server.h"},
 }
 # A public header and those that it may build on.
 HEADERS = {
     "base.h": set(),
     "buffer.h": {"base.h"},
+    "loop.h": {"base.h"},
     "url.h": {"base.h", "buffer.h"},
     "message.h": {"base.h", "buffer.h"},
     "h1.h": {"base.h", "buffer.h", "message.h"},
-    "client.h": {"base.h", "buffer.h", "message.h", "h1.h"},
+    "client.h": {"base.h", "buffer.h", "loop.h", "message.h", "h1.h"},
     "server.h": {"base.h", "buffer.h", "message.h"},
 }
-# base/ and http/ are pure: these headers of the system, and no others.
+# base/, http/ and tls/ are pure: these headers of the system, and no others.
 PURE = {"assert.h", "errno.h", "limits.h", "stdarg.h", "stdbool.h", "stddef.h", "stdint.h",
         "stdio.h", "string.h"}
 PURE_BUT = {"base/clock.c": {"time.h"}, "base/mem.c": {"stdlib.h"},
+            "tls/openssl.c": {"pthread.h", "openssl/err.h", "openssl/pem.h", "openssl/ssl.h",
+                              "openssl/x509v3.h"},
+            "http/coding_zlib.c": {"zlib.h"}, "http/coding_brotli.c": {"brotli/decode.h"},
+            "http/coding_zstd.c": {"zstd.h", "zstd_errors.h"},
             "http/scan_sse2.h": {"emmintrin.h"}, "http/scan_neon.h": {"arm_neon.h"}}
+OUTSIDE = {"openssl/": "tls/openssl.c"}
 
 ALLOCATOR = "malloc calloc realloc free reallocarray aligned_alloc posix_memalign".split()
 SOCKETS = """socket bind listen accept accept4 connect recv recvfrom recvmsg send sendto sendmsg
-    shutdown setsockopt getsockopt getsockname getpeername poll ppoll select epoll_wait
-    getaddrinfo""".split()
+    shutdown setsockopt getsockopt getsockname getpeername poll ppoll select epoll_create1
+    epoll_ctl epoll_wait eventfd getaddrinfo pthread_create""".split()
+ENVIRONMENT = "getenv secure_getenv".split()
 
 
 def read(path):
@@ -116,12 +127,19 @@ def _():
                     and name.removeprefix("minihttp/") not in HEADERS[file]])
 
 
-@case("base/ and http/ know no kernel")
+@case("base/, http/ and tls/ know no kernel")
 def _():
     expect_nothing([f"{file} includes <{name}>" for layer, file, text in library()
                     for system, name in includes(text)
-                    if layer in ("base", "http") and system and not name.startswith("minihttp")
+                    if layer in ("base", "http", "tls") and system and not name.startswith("minihttp")
                     and name not in PURE | PURE_BUT.get(file, set())])
+
+
+@case("each external library is named in one file")
+def _():
+    expect_nothing([f"{file} includes <{name}>" for _, file, text in library()
+                    for system, name in includes(text)
+                    for top, only in OUTSIDE.items() if name.startswith(top) and file != only])
 
 
 @case("only base/mem.c calls the allocator")
@@ -130,10 +148,23 @@ def _():
                     for name in calls(text, ALLOCATOR) if file != "base/mem.c"])
 
 
-@case("only net/ calls the socket API")
+@case("only net/ and loop/ call the socket API")
 def _():
     expect_nothing([f"{file} calls {name}()" for layer, file, text in library()
-                    for name in calls(text, SOCKETS) if layer != "net"])
+                    for name in calls(text, SOCKETS) if layer not in ("net", "loop")])
+
+
+@case("what every backend of the loop has in common knows no kernel")
+def _():
+    expect_nothing([f"{file} includes <{name}>" for _, file, text in library()
+                    for system, name in includes(text) if system and name not in PURE
+                    and file in ("loop/loop.c", "loop/timer.c", "loop/timer.h")])
+
+
+@case("only client/proxy.c reads the environment")
+def _():
+    expect_nothing([f"{file} calls {name}()" for _, file, text in library()
+                    for name in calls(text, ENVIRONMENT) if file != "client/proxy.c"])
 
 
 @case("lib/meson.build names every source")

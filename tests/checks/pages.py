@@ -34,7 +34,10 @@ def read(path):
         return file.read()
 
 
-PAGES = {os.path.basename(path): read(path) for path in sorted(glob.glob(SOURCE + "/man/*.[137]"))}
+# Those of programs that are not installed are beside them.
+PATHS = {os.path.basename(path): path for folder in ("man", "examples")
+         for path in sorted(glob.glob(f"{SOURCE}/{folder}/*.[137]"))}
+PAGES = {name: read(path) for name, path in PATHS.items()}
 LINKS = {os.path.basename(path): read(path) for path in sorted(glob.glob(BUILD + "/man/*.[137]"))}
 HEADER = "".join(read(path) for path in sorted(glob.glob(SOURCE + "/include/minihttp/*.h")))
 
@@ -112,7 +115,7 @@ def expect_nothing(wrong):
 
 
 def lint(name):
-    done = subprocess.run(["mandoc", "-T", "lint", os.path.join(SOURCE, "man", name)],
+    done = subprocess.run(["mandoc", "-T", "lint", PATHS[name]],
                           capture_output=True, text=True)
     # What manuals this machine has is not the page's fault; our own are looked up below.
     assert not [line for line in done.stdout.splitlines() if "referenced manual not found" not in line], \
@@ -144,7 +147,7 @@ def _():
 def _():
     expect_nothing([f"{page}: {name}({number})" for page, text in PAGES.items()
                     for name, number in re.findall(r"^\.?.*?\bXr (\w+) (\d)", text, re.M)
-                    if name.startswith(("mh_", "minihttp", "simple_", "large_"))
+                    if (name.startswith(("mh_", "minihttp", "simple_", "large_")) or number == "1")
                     and find(f"{name}.{number}") not in PAGES])
 
 
@@ -217,11 +220,17 @@ def _():
     expect_nothing([page for page in PAGES if page.endswith(".3") and "thread" not in PAGES[page]])
 
 
+INSIDE = ["client/client.h", "http/coding.h", "loop/*.h", "net/net.h", "tls/tls.h"]
+
+
 def constants():
     """NAME: value, of every limit in the headers."""
-    text = (HEADER + read(SOURCE + "/lib/net/net.h")).replace("\\\n", "")
-    found = re.findall(r"^#define (MH_\w*(?:_MAX|_MS|_BYTES|BACKLOG)) +(\([^)]*\)|\S+)", text, re.M)
-    return {name: ast_value(re.sub(r"(?<=\d)u\b", "", value)) for name, value in found}
+    inside = [path for name in INSIDE for path in sorted(glob.glob(f"{SOURCE}/lib/{name}"))]
+    text = (HEADER + "".join(read(path) for path in inside)).replace("\\\n", "")
+    found = re.findall(r"^#define (MH_\w*(?:_MAX|_MS|_MIN|_SIZE|_SLICE|_ROOM|_PIECES|_BUCKETS|"
+                       r"_BYTES|BACKLOG)) +(\([^)]*\)|\S+)", text, re.M)
+    found = {name: re.sub(r"(?<=\d)u\b", "", value) for name, value in found}
+    return {name: ast_value(found.get(value, value)) for name, value in found.items()}
 
 
 def ast_value(text):
@@ -234,7 +243,7 @@ def ast_value(text):
     return value(ast.parse(text.strip(), mode="eval").body)
 
 
-UNITS = {"": 1, "s": 1000, "KiB": 1024, "MiB": 1 << 20}
+UNITS = {"": 1, "ms": 1, "s": 1000, "KiB": 1024, "MiB": 1 << 20}
 
 
 @case("minihttp.7 lists every limit with its value")
@@ -262,7 +271,9 @@ def members(type_name):
 def _():
     wrong = []
     for type_name, page in {"mh_buf": "mh_buf.3", "mh_url": "mh_url.3", "mh_fetch": "mh_client_fetch.3",
-                            "mh_response": "mh_response.3", "mh_request": "mh_respond.3",
+                            "mh_client_options": "mh_client.3",
+                            "mh_response": "mh_response.3", "mh_timings": "mh_response.3",
+                            "mh_request": "mh_respond.3",
                             "mh_h1_head": "mh_h1.3", "mh_h1_view": "mh_h1.3",
                             "mh_h1_fault": "mh_h1.3"}.items():
         text = "\n".join(re.findall(r"^\.It (.*)$", PAGES[page], re.M))

@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "account.h"
 #include "inject.h"
 #include "names.h"
 #include "peer.h"
 #include "scenario.h"
 
-#define TIMEOUT_MS 2000
 #define KEPT "kept"
 
 static char url[128];
@@ -23,20 +23,17 @@ static void serve(const struct answer *answers, size_t count, const char *host)
 
 /* ---- what is answered ---- */
 
-#define LINE_ "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n" /* 64 bytes */
-#define KIB_                                                                                       \
-    LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_ LINE_
-
 static const struct answer short_one = {
-    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"}};
+    .pieces = {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"}};
 static const struct answer with_length = {
-    {"HTTP/1.1 200 OK\r\nContent-Length: 2048\r\n\r\n", KIB_, KIB_}};
-static const struct answer in_chunks = {{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4",
-                                         "00;x=y\r\n" KIB_ "\r\n", "3\r\nend\r\n0\r\nTrailer: t",
-                                         "railer\r\n\r\n"}};
-static const struct answer until_close = {{"HTTP/1.1 200 OK\r\n\r\n", KIB_, "the end"}};
+    .pieces = {"HTTP/1.1 200 OK\r\nContent-Length: 2048\r\n\r\n", KIB_, KIB_}};
+static const struct answer in_chunks = {
+    .pieces = {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4", "00;x=y\r\n" KIB_ "\r\n",
+               "3\r\nend\r\n0\r\nTrailer: t", "railer\r\n\r\n"}};
+static const struct answer until_close = {.pieces = {"HTTP/1.1 200 OK\r\n\r\n", KIB_, "the end"}};
 static const struct answer not_found = {
-    {"HTTP/1.1 100 Continue\r\n\r\n", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"}};
+    .pieces = {"HTTP/1.1 100 Continue\r\n\r\n",
+               "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"}};
 
 /* ---- the front doors ---- */
 
@@ -105,26 +102,6 @@ static int get_two_families(void)
 }
 
 /* ---- with options, and an account ---- */
-
-static void note_response(const mh_response *res)
-{
-    note("status %d received %llu of %llu\n", res->status, (unsigned long long)res->received,
-         (unsigned long long)res->received_total);
-    note_bytes("url", res->url);
-    note_bytes("head", res->head);
-    mh_headers_each(header, res->headers) note_bytes("value", header->value);
-    mh_headers_each(trailer, res->trailers) note_bytes("trailer", trailer->value);
-    note_bytes("body", mh_buf_str(&res->body));
-}
-
-static void check_account(const mh_response *res, int result)
-{
-    check(res->error == (result < 0 ? result : 0));
-    check((res->phase == MH_PHASE_DONE) == (result >= 0));
-    check(result < 0 || !res->detail);
-    check(!res->detail || strlen(res->detail) > 0);
-    check(mh_phase_name(res->phase)[0] != '\0');
-}
 
 static int fetch_into(mh_response *res, const mh_fetch *fetch)
 {

@@ -1,6 +1,7 @@
 /* faults.c: every call that can fail fails in turn.
  *
- *   faults GROUP...                     base, http, client, server, programs: all their scenarios
+ *   faults GROUP|SCENARIO...            base, http, loop, client, fetch, many, secure,
+ *                                       server, programs
  *   faults SCENARIO N only|after ERROR  one run again, as a failure printed it
  *   faults weather [FIRST [COUNT]]      calls interrupted, refused for now, cut short: by seeds
  *   faults SCENARIO weather SEED        one of these again
@@ -254,11 +255,11 @@ static bool is_ready(const struct scenario *scenario)
 
 /* The next one that there is to try; false at the end. A run that did not come as far as call n was
  * the last one. */
-static bool advance(struct plan *plan, uint64_t last_seed)
+static bool advance(const struct scenario *scenario, struct plan *plan, uint64_t last_seed)
 {
     if (plan->mode == MODE_WEATHER)
         return plan->seed++ < last_seed;
-    if (inject_calls() < plan->n)
+    if (inject_calls() < plan->n || (scenario->calls_max > 0 && plan->n > scenario->calls_max))
         return false;
     if (plan->mode == MODE_ONLY) {
         plan->mode = MODE_AFTER;
@@ -281,7 +282,7 @@ static void explore(const struct scenario *scenario, uint64_t last_seed)
     for (bool more = true; more && shared->failures < FAILURES_MAX;) {
         struct plan plan = shared->plan;
         attempt(scenario, &plan);
-        more = advance(&plan, last_seed);
+        more = advance(scenario, &plan, last_seed);
         if (plan.mode != MODE_WEATHER && !scenario->own_process)
             attempt(scenario, &(struct plan){0});
         shared->plan = plan;
@@ -289,6 +290,15 @@ static void explore(const struct scenario *scenario, uint64_t last_seed)
             return;
     }
     shared->finished = true;
+}
+
+/* What other libraries allocate is not counted; a sanitizer knows of it, where there is one. */
+int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
+
+static void look_for_leaks(const struct scenario *scenario)
+{
+    if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check() != 0)
+        print_failure(scenario, &shared->plan, "something has leaked before that", "none");
 }
 
 /* ---- the parent ---- */
@@ -299,6 +309,7 @@ static int in_child(const struct scenario *scenario, uint64_t last_seed)
     pid_t child = fork();
     if (child == 0) {
         explore(scenario, last_seed);
+        look_for_leaks(scenario);
         fflush(stdout);
         _exit(0);
     }
@@ -326,7 +337,7 @@ static int conduct(const struct scenario *scenario, struct plan plan, uint64_t l
         if (!end)
             continue;
         print_failure(scenario, &shared->plan, end, "none");
-        if (!advance(&shared->plan, last_seed))
+        if (!advance(scenario, &shared->plan, last_seed))
             break;
     }
     if (shared->calm.result == SKIP)
@@ -340,11 +351,10 @@ static int conduct(const struct scenario *scenario, struct plan plan, uint64_t l
 static const struct {
     const char *name;
     const struct scenario *scenarios;
-} groups[] = {{"base", base_scenarios},
-              {"http", http_scenarios},
-              {"client", client_scenarios},
-              {"server", server_scenarios},
-              {"programs", program_scenarios}};
+} groups[] = {
+    {"base", base_scenarios},     {"http", http_scenarios},     {"loop", loop_scenarios},
+    {"client", client_scenarios}, {"fetch", fetch_scenarios},   {"many", many_scenarios},
+    {"secure", secure_scenarios}, {"server", server_scenarios}, {"programs", program_scenarios}};
 
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 #define GROUPS_CALM 2 /* the first ones make no system call, so there is no weather for them */
@@ -357,12 +367,27 @@ static int conduct_all(const struct scenario *scenarios, struct plan plan, uint6
     return failures;
 }
 
-static int group_named(const char *name)
+static const struct scenario *scenario_named(const char *name)
 {
     for (size_t i = 0; i < GROUPS; i++) {
-        if (strcmp(groups[i].name, name) == 0)
-            return conduct_all(groups[i].scenarios, (struct plan){.mode = MODE_ONLY, .n = 1}, 0);
+        for (const struct scenario *s = groups[i].scenarios; s->name; s++) {
+            if (strcmp(s->name, name) == 0)
+                return s;
+        }
     }
+    return NULL;
+}
+
+static int group_named(const char *name)
+{
+    const struct plan first = {.mode = MODE_ONLY, .n = 1};
+    const struct scenario *scenario = scenario_named(name);
+    for (size_t i = 0; i < GROUPS; i++) {
+        if (strcmp(groups[i].name, name) == 0)
+            return conduct_all(groups[i].scenarios, first, 0);
+    }
+    if (scenario)
+        return conduct(scenario, first, 0);
     printf("there is no %s; see the first comment of faults.c\n", name);
     return 1;
 }
@@ -385,17 +410,6 @@ static int weather(uint64_t from, uint64_t count)
 }
 
 /* ---- one run again ---- */
-
-static const struct scenario *scenario_named(const char *name)
-{
-    for (size_t i = 0; i < GROUPS; i++) {
-        for (const struct scenario *s = groups[i].scenarios; s->name; s++) {
-            if (strcmp(s->name, name) == 0)
-                return s;
-        }
-    }
-    return NULL;
-}
 
 /* Two children where one has to find out first which call it is. */
 static int replay_one(const struct scenario *scenario, const struct plan *plan)
@@ -485,11 +499,21 @@ static int command(int argc, char **argv)
     return all_groups(argc, argv);
 }
 
+/* Those of whoever runs this. */
+static void forget_proxies(void)
+{
+    static const char *const names[] = {"http_proxy",  "https_proxy", "all_proxy", "no_proxy",
+                                        "HTTPS_PROXY", "ALL_PROXY",   "NO_PROXY"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        unsetenv(names[i]);
+}
+
 int main(int argc, char **argv)
 {
     shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED || argc < 2)
         return 2;
+    forget_proxies();
     inject_init();
     return command(argc, argv) == 0 ? 0 : 1;
 }

@@ -61,6 +61,14 @@ static const struct {
                     {"EINTR", EINTR, FAILS, true},
                     {"EAGAIN", EAGAIN, FAILS, true},
                     {"SHORT", 1, CUT, true}}},
+    [CALL_SEND] = {"send",
+                   {{"EPIPE", EPIPE, BREAKS, false},
+                    {"ECONNRESET", ECONNRESET, BREAKS, false},
+                    {"ENOBUFS", ENOBUFS, FAILS, false},
+                    {"ENOMEM", ENOMEM, FAILS, false},
+                    {"EINTR", EINTR, FAILS, true},
+                    {"EAGAIN", EAGAIN, FAILS, true},
+                    {"SHORT", 1, CUT, true}}},
     [CALL_SENDMSG] = {"sendmsg",
                       {{"EPIPE", EPIPE, BREAKS, false},
                        {"ECONNRESET", ECONNRESET, BREAKS, false},
@@ -96,6 +104,23 @@ static const struct {
     [CALL_PTHREAD_COND_TIMEDWAIT] = {"pthread_cond_timedwait",
                                      {{"WAKE", 0, ENDS, true},
                                       {"ETIMEDOUT", ETIMEDOUT, FAILS, false}}},
+    [CALL_EPOLL_CREATE1] = {"epoll_create1",
+                            {{"EMFILE", EMFILE, FAILS, false},
+                             {"ENFILE", ENFILE, FAILS, false},
+                             {"ENOMEM", ENOMEM, FAILS, false}}},
+    [CALL_EPOLL_CTL] = {"epoll_ctl",
+                        {{"ENOMEM", ENOMEM, FAILS, false}, {"ENOSPC", ENOSPC, FAILS, false}}},
+    [CALL_EPOLL_WAIT] = {"epoll_wait",
+                         {{"EINTR", EINTR, FAILS, true},
+                          {"EARLY", 0, ENDS, true},
+                          {"SHORT", 1, CUT, true}}},
+    [CALL_EVENTFD] = {"eventfd",
+                      {{"EMFILE", EMFILE, FAILS, false},
+                       {"ENFILE", ENFILE, FAILS, false},
+                       {"ENOMEM", ENOMEM, FAILS, false}}},
+    [CALL_EVENTFD_READ] = {"read",
+                           {{"EINTR", EINTR, FAILS, true}, {"EAGAIN", EAGAIN, FAILS, true}}},
+    [CALL_EVENTFD_WRITE] = {"write", {{"EAGAIN", EAGAIN, HAPPENS, true}}},
     [CALL_FOPEN64] = {"fopen64",
                       {{"EMFILE", EMFILE, FAILS, false},
                        {"EACCES", EACCES, FAILS, false},
@@ -190,6 +215,12 @@ int inject_count(enum call call)
     return atomic_load(&run->count[call]);
 }
 
+int inject_waits(void)
+{
+    return inject_count(CALL_PTHREAD_COND_WAIT) + inject_count(CALL_PTHREAD_COND_TIMEDWAIT) +
+           inject_count(CALL_EPOLL_WAIT);
+}
+
 const struct fault *inject_hit(void)
 {
     return atomic_load(&run->hit);
@@ -270,6 +301,12 @@ static const struct fault *named(enum call call, const char *name)
     return variant < 0 ? NULL : &calls[call].faults[variant];
 }
 
+/* A call that carries bytes. */
+static bool sends(enum call call)
+{
+    return call == CALL_SEND || call == CALL_SENDMSG;
+}
+
 static const struct fault *first(enum call call, const struct plan *plan, int n)
 {
     if (plan->variant >= inject_variants(call))
@@ -324,7 +361,7 @@ static const struct fault *weather(enum call call, uint64_t seed, int n)
         return soft(call, call == CALL_CONNECT ? "EINPROGRESS" : "EAGAIN");
     if (roll >= 100 - interrupted)
         return soft(call, "EINTR");
-    if ((call == CALL_RECV || call == CALL_SENDMSG) && (climate >> 16) % 5 < 4)
+    if ((call == CALL_RECV || sends(call)) && (climate >> 16) % 5 < 4)
         return &cuts[(climate >> 16) % 5];
     return NULL;
 }
@@ -351,7 +388,7 @@ static const struct fault *choose(enum call call, int n)
 static void count_idle(enum call call, const struct fault *fault)
 {
     bool passes = !fault || fault->how == CUT;
-    if (passes && (call == CALL_RECV || call == CALL_SENDMSG))
+    if (passes && (call == CALL_RECV || sends(call)))
         atomic_store(&run->idle, 0);
     if (passes || atomic_fetch_add(&run->idle, 1) < SPIN_MAX)
         return;
@@ -385,7 +422,7 @@ const struct fault *inject_due(enum call call)
     count_idle(call, fault);
     if (fault)
         commit(call, fault);
-    else if (call == CALL_SENDMSG && run->plan.send_max > 0)
+    else if (sends(call) && run->plan.send_max > 0)
         return &run->send_cut;
     return fault;
 }

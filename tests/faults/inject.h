@@ -23,6 +23,7 @@ enum call {
     CALL_ACCEPT4,
     CALL_POLL,
     CALL_RECV,
+    CALL_SEND,
     CALL_SENDMSG,
     CALL_SETSOCKOPT,
     CALL_GETSOCKOPT,
@@ -36,6 +37,12 @@ enum call {
     CALL_PTHREAD_CREATE,
     CALL_PTHREAD_COND_WAIT,
     CALL_PTHREAD_COND_TIMEDWAIT,
+    CALL_EPOLL_CREATE1,
+    CALL_EPOLL_CTL,
+    CALL_EPOLL_WAIT,
+    CALL_EVENTFD,
+    CALL_EVENTFD_READ,
+    CALL_EVENTFD_WRITE,
 
     CALL_FOPEN64,
     CALL_RENAME,
@@ -74,7 +81,7 @@ struct plan {
     uint64_t seed;
     bool endless;   /* what is tested may wait for ever: the faults stop at some point */
     bool keep_recv; /* recv() is not cut */
-    int send_max;   /* bytes that a sendmsg() takes at most; 0: as many as the kernel does */
+    int send_max;   /* bytes that a send takes at most; 0: as many as the kernel does */
 };
 
 #define STORM_MAX 100        /* faults after which they stop where the plan is endless */
@@ -101,6 +108,7 @@ void inject_leave(void);
 
 int inject_calls(void);               /* counted so far */
 int inject_count(enum call call);     /* of this one */
+int inject_waits(void);               /* of those that wait for another thread */
 const struct fault *inject_hit(void); /* the first fault; NULL: call n was not reached */
 enum call inject_hit_call(void);      /* ... and whose it was */
 int inject_variants(enum call call);  /* how many faults it has */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "inject.h"
@@ -24,16 +26,19 @@ struct record {
     size_t len;
 };
 
-static void send_text(int fd, const char *text)
+static void send_bytes(int fd, mh_str bytes)
 {
-    size_t len = strlen(text);
-    while (len > 0) {
-        ssize_t sent = send(fd, text, len, MSG_NOSIGNAL);
+    while (bytes.len > 0) {
+        ssize_t sent = send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL);
         if (sent < 0)
             return;
-        text += sent;
-        len -= (size_t)sent;
+        bytes = (mh_str){bytes.ptr + sent, bytes.len - (size_t)sent};
     }
+}
+
+static void send_text(int fd, const char *text)
+{
+    send_bytes(fd, mh_str_from(text));
 }
 
 /* Returns false at the end. */
@@ -60,7 +65,8 @@ static struct {
     uint16_t port;
     pthread_t thread;
     const struct answer *answers;
-    size_t count;
+    size_t count, next;
+    atomic_int closed;
     struct record got;
 } server = {.listener = -1};
 
@@ -70,25 +76,73 @@ static bool has_stopped(void)
     return poll(&wanted, 1, 0) > 0;
 }
 
-/* A head, and as much behind it as its Content-Length says. */
-static bool is_complete(const char *request, size_t len)
+/* Behind the head. */
+static const char *body_of(const char *request)
 {
     const char *end = strstr(request, "\r\n\r\n");
-    if (!end)
-        return false;
-    const char *field = strstr(request, "Content-Length: ");
-    size_t body = field && field < end ? strtoul(field + 16, NULL, 10) : 0;
-    return (size_t)(end + 4 - request) + body <= len;
+    return end ? end + 4 : NULL;
 }
 
-static bool read_request(int fd)
+static const char *field(const char *request, const char *name)
+{
+    const char *found = strstr(request, name);
+    return found && found < body_of(request) ? found + strlen(name) : NULL;
+}
+
+/* A head, and as much behind it as it says. */
+static bool is_complete(const char *request, size_t len)
+{
+    const char *body = body_of(request);
+    if (!body)
+        return false;
+    if (field(request, "Transfer-Encoding: chunked"))
+        return strstr(body - 2, "\r\n0\r\n\r\n") != NULL;
+    const char *size = field(request, "Content-Length: ");
+    return (size_t)(body - request) + (size ? strtoul(size, NULL, 10) : 0) <= len;
+}
+
+/* What was sent before we are stopped is read all the same. */
+static bool read_more(int fd)
+{
+    struct pollfd wanted[] = {{.fd = fd, .events = POLLIN}, {.fd = server.stop, .events = POLLIN}};
+    return poll(wanted, 2, -1) > 0 && wanted[0].revents && read_some(fd, &server.got);
+}
+
+static bool is_for(const struct answer *answer, const char *request)
+{
+    const char *target = strchr(request, ' ');
+    size_t len = answer->target ? strlen(answer->target) : 0;
+    return len > 0 && target && strncmp(target + 1, answer->target, len) == 0 &&
+           target[1 + len] == ' ';
+}
+
+static const struct answer *answer_to(const char *request)
+{
+    for (size_t i = 0; i < server.count; i++) {
+        if (is_for(&server.answers[i], request))
+            return &server.answers[i];
+    }
+    size_t i = server.next++;
+    return &server.answers[i < server.count ? i : server.count - 1];
+}
+
+/* NULL when it does not come to its end. */
+static const struct answer *read_request(int fd)
 {
     size_t from = server.got.len;
-    while (!is_complete(server.got.bytes + from, server.got.len - from)) {
-        if (!read_some(fd, &server.got))
-            return false;
+    const char *request = server.got.bytes + from;
+    while (!body_of(request)) {
+        if (!read_more(fd))
+            return NULL;
     }
-    return true;
+    const struct answer *answer = answer_to(request);
+    if (answer->before_body && !is_complete(request, server.got.len - from))
+        send_text(fd, answer->before_body);
+    while (!is_complete(request, server.got.len - from)) {
+        if (!read_more(fd))
+            return NULL;
+    }
+    return answer;
 }
 
 /* It has been received up to there, or will not be. */
@@ -108,6 +162,10 @@ static void answer(int fd, const struct answer *answer)
         send_text(fd, answer->pieces[i]);
         total += strlen(answer->pieces[i]);
     }
+    if (answer->tail.len > 0) {
+        wait_received(fd, total);
+        send_bytes(fd, answer->tail);
+    }
 }
 
 static int accept_next(void)
@@ -119,13 +177,26 @@ static int accept_next(void)
     return accept4(server.listener, NULL, NULL, SOCK_CLOEXEC);
 }
 
+/* Nagle's algorithm would make each piece wait for somebody's delayed acknowledgement. */
+static void attend(int fd)
+{
+    const struct answer *next;
+    int at_once = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof(at_once));
+    do {
+        next = read_request(fd);
+        if (next)
+            answer(fd, next);
+    } while (next && next->keep);
+}
+
 static void *serve(void *arg)
 {
     int fd;
-    for (size_t i = 0; (fd = accept_next()) >= 0; i++) {
-        if (read_request(fd))
-            answer(fd, &server.answers[i < server.count ? i : server.count - 1]);
+    while ((fd = accept_next()) >= 0) {
+        attend(fd);
         close(fd);
+        atomic_fetch_add(&server.closed, 1);
     }
     return arg;
 }
@@ -156,10 +227,18 @@ int peer_serve(const struct answer *answers, size_t count)
 {
     server.answers = answers;
     server.count = count;
+    server.next = 0;
     server.got.len = 0;
+    atomic_store(&server.closed, 0);
     server.got.bytes[0] = '\0';
     start(&server.thread, serve);
     return server.port;
+}
+
+void peer_await_closed(int count)
+{
+    for (int i = 0; i < GIVE_UP && atomic_load(&server.closed) < count; i++)
+        nanosleep(&(struct timespec){.tv_nsec = TURN_NS}, NULL);
 }
 
 /* Those that gave up before they were accepted are not for the next run. */

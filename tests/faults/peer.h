@@ -13,10 +13,15 @@
 #define PEER_GOT_MAX (256u << 10)
 
 /* ---- a server: reads each request to its end, and answers with the pieces. The next piece goes
- *      out when the one before has been received. ---- */
+ *      out when the one before has been received. One connection after the other: what comes
+ *      meanwhile waits. ---- */
 
 struct answer {
     const char *pieces[PEER_PIECES_MAX]; /* NULL at the end */
+    mh_str tail;                         /* bytes that go out behind the last piece */
+    const char *target;      /* it is for requests for that; NULL: for whatever comes next */
+    const char *before_body; /* what is said when the head is there and the body is not */
+    bool keep;               /* the connection stays for another request */
 };
 
 void peer_prepare(void); /* once in a process, before descriptors are counted */
@@ -24,6 +29,9 @@ void peer_prepare(void); /* once in a process, before descriptors are counted */
 /* For the next requests, one answer each; the last one is given again and again. Returns the port.
  * 127.0.0.1; the same port in every run of this process. */
 int peer_serve(const struct answer *answers, size_t count);
+
+/* Waits until that many connections were closed by the server. */
+void peer_await_closed(int count);
 
 /* Ends it, and returns all that was asked. */
 mh_str peer_stop(void);

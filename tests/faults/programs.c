@@ -59,9 +59,11 @@ static int judge(int status)
 
 #define BODY "<html>\n<p>Congratulations!\n</html>\n"
 
-static const struct answer page = {{"HTTP/1.1 200 OK\r\nContent-Length: 35\r\n\r\n" BODY}};
-static const struct answer pieces = {{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-                                      "23\r\n" BODY "\r\n", "23\r\n" BODY "\r\n0\r\n\r\n"}};
+static const struct answer page = {
+    .pieces = {"HTTP/1.1 200 OK\r\nContent-Length: 35\r\n\r\n" BODY}};
+static const struct answer pieces = {
+    .pieces = {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "23\r\n" BODY "\r\n",
+               "23\r\n" BODY "\r\n0\r\n\r\n"}};
 
 static int fetch(int (*program)(int, char **), const struct answer *answer, const char *host,
                  const char *output)
@@ -94,7 +96,7 @@ static int large_file_get_large(void)
     static char text[20000] = "HTTP/1.1 200 OK\r\n\r\n";
     size_t head = strlen(text);
     memset(text + head, 'x', sizeof(text) - head - 1);
-    return fetch(large_file_get_main, &(struct answer){{text}}, "127.0.0.1", NULL);
+    return fetch(large_file_get_main, &(struct answer){.pieces = {text}}, "127.0.0.1", NULL);
 }
 
 static const char *output_path(void)

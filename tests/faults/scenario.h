@@ -20,11 +20,14 @@ struct scenario {
     bool one_recv;    /* its result is what one recv() gave */
     bool eof_is_end;  /* a body that ends when the peer closes */
     bool own_process; /* a program that can be run once */
-    int send_max;     /* bytes that one sendmsg() takes; 0: all */
+    int calls_max;    /* only so many calls fail in turn: there are more of the same; 0: all */
+    int send_max;     /* bytes that one send takes; 0: all */
 };
 
-extern const struct scenario base_scenarios[], http_scenarios[], client_scenarios[],
-    server_scenarios[], program_scenarios[]; /* each ends with one without a name */
+/* Each ends with one without a name. */
+extern const struct scenario base_scenarios[], http_scenarios[], loop_scenarios[],
+    client_scenarios[], fetch_scenarios[], many_scenarios[], secure_scenarios[], server_scenarios[],
+    program_scenarios[];
 
 /* Write down what came out: two runs with the same result have written the same. */
 void note(const char *fmt, ...) MH_PRINTF(1, 2);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -199,6 +201,16 @@ WRAP(ssize_t, recv, int fd, void *buf, size_t cap, int flags)
     return len;
 }
 
+WRAP(ssize_t, send, int fd, const void *buf, size_t len, int flags)
+{
+    const struct fault *fault = inject_due(CALL_SEND);
+    if (fails(fault))
+        return broken(fault, fd);
+    if (fault && (size_t)fault->value < len)
+        len = (size_t)fault->value;
+    return __real_send(fd, buf, len, flags);
+}
+
 /* A message cut short: its first `max` bytes. */
 static size_t cut(struct iovec *out, size_t room, const struct msghdr *msg, size_t max)
 {
@@ -253,6 +265,50 @@ WRAP(int, shutdown, int fd, int how)
     return fails(inject_due(CALL_SHUTDOWN)) ? -1 : __real_shutdown(fd, how);
 }
 
+/* ---- what a loop waits with ---- */
+
+WRAP(int, epoll_create1, int flags)
+{
+    return fails(inject_due(CALL_EPOLL_CREATE1)) ? -1 : __real_epoll_create1(flags);
+}
+
+/* Only what is new can meet a limit. */
+WRAP(int, epoll_ctl, int fd, int op, int about, struct epoll_event *event)
+{
+    if (op == EPOLL_CTL_ADD && fails(inject_due(CALL_EPOLL_CTL)))
+        return -1;
+    return __real_epoll_ctl(fd, op, about, event);
+}
+
+/* An early end, as of poll(); or only the first of what there is. */
+WRAP(int, epoll_wait, int fd, struct epoll_event *events, int max, int timeout)
+{
+    const struct fault *fault = inject_due(CALL_EPOLL_WAIT);
+    if (fails(fault))
+        return -1;
+    if (fault && fault->how == ENDS && timeout >= 0)
+        return 0;
+    return __real_epoll_wait(fd, events, fault && fault->how == CUT ? 1 : max, timeout);
+}
+
+WRAP(int, eventfd, unsigned value, int flags)
+{
+    return fails(inject_due(CALL_EVENTFD)) ? -1 : __real_eventfd(value, flags);
+}
+
+/* The library reads and writes nothing else: its wakes. One that is told to have failed has woken.
+ */
+WRAP(ssize_t, read, int fd, void *buf, size_t cap)
+{
+    return fails(inject_due(CALL_EVENTFD_READ)) ? -1 : __real_read(fd, buf, cap);
+}
+
+WRAP(ssize_t, write, int fd, const void *buf, size_t len)
+{
+    const struct fault *fault = inject_due(CALL_EVENTFD_WRITE);
+    return happens(fault, (int)__real_write(fd, buf, len));
+}
+
 /* ---- descriptors and files ---- */
 
 WRAP(int, fcntl64, int fd, int command, ...)
@@ -297,17 +353,14 @@ int __real_nanosleep(const struct timespec *, struct timespec *);
 
 /* ---- names ---- */
 
-/* Two threads, and one order of their calls: whoever asked waits before the answer is looked for.
- */
+/* Two threads, and one order of their calls: whoever started this one waits before it looks for an
+ * answer. */
+static _Thread_local int waits_before;
+
 static void await_waiter(void)
 {
-    for (int i = 0; i < 1000; i++) {
-        int waits =
-            inject_count(CALL_PTHREAD_COND_WAIT) + inject_count(CALL_PTHREAD_COND_TIMEDWAIT);
-        if (waits > inject_count(CALL_GETADDRINFO))
-            return;
+    for (int i = 0; i < 1000 && inject_waits() <= waits_before; i++)
         __real_nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    }
 }
 
 WRAP(int, getaddrinfo, const char *host, const char *service, const struct addrinfo *hints,
@@ -336,12 +389,14 @@ WRAP(void, freeaddrinfo, struct addrinfo *list)
 struct start {
     void *(*run)(void *);
     void *arg;
+    int waits_before;
 };
 
 static void *run_counted(void *arg)
 {
     struct start start = *(struct start *)arg;
     free(arg);
+    waits_before = start.waits_before;
     inject_enter();
     void *result = start.run(start.arg);
     inject_leave();
@@ -357,7 +412,7 @@ static int create_counted(pthread_t *thread, const pthread_attr_t *attr, void *(
     struct start *start = malloc(sizeof(*start));
     if (!start)
         return EAGAIN;
-    *start = (struct start){run, arg};
+    *start = (struct start){run, arg, inject_waits()};
     inject_thread_started();
     int err = __real_pthread_create(thread, attr, run_counted, start);
     if (err == 0)

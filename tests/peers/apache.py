@@ -145,8 +145,10 @@ class Apache:
         if self.before:
             subprocess.run(["chmod", "-R", "a+rwX", self.root], check=True)
         # Its parent writes the pid file when it listens; the first connection waits for the rest.
+        # Whatever happens to the test, it does not outlive it.
+        before = self.before or ["setpriv", "--pdeathsig", "TERM"]
         self.process = subprocess.Popen(
-            [*self.before, available(), "-f", self.root + "/httpd.conf", "-DFOREGROUND"],
+            [*before, available(), "-f", self.root + "/httpd.conf", "-DFOREGROUND"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             env={"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"})
         while self.process.poll() is None:

@@ -388,11 +388,16 @@ def _():
     assert result.status == 0 and result.rss < small() + MEMORY, f"{result.rss >> 20} MiB: {result}"
 
 
+@case("simple_get speaks no https")
+def _():
+    fails(run(SIMPLE_GET, "https://127.0.0.1:1/"), "127.0.0.1: start: https: there is no TLS here")
+
+
 @case("URLs that are none: status 1, one line")
 def _():
     for url, word in [("", "URL"), ("x", "URL"), ("http://", "URL"), ("http://a b/", "URL"),
                       ("http://a/\r\nX: y", "URL"), ("http://a/%zz", "URL"), ("http://a:99999/", "URL"),
-                      ("https://127.0.0.1/", "TLS"), ("ftp://a/", "scheme"),
+                      ("ftp://a/", "scheme"),
                       ("http://a/b c", "malformed URL: byte 0x20 at offset 10"),
                       ("http://127.0.0.1:1/" + "x" * 70000, "127.0.0.1: start: the URL")]:
         for program in BOTH:

@@ -28,6 +28,12 @@ Test(clock, counts_milliseconds_of_the_monotonic_clock)
     cr_expect(now <= (int64_t)after.tv_sec * 1000 + after.tv_nsec / 1000000);
 }
 
+Test(clock, counts_microseconds_of_the_same_clock)
+{
+    int64_t before = mh__clock_ms(), now = mh__clock_us(), after = mh__clock_ms();
+    cr_expect(now / 1000 >= before && now / 1000 <= after);
+}
+
 Test(clock, tells_the_time)
 {
     time_t before = time(NULL) - 1; /* its clock may be a tick behind */

@@ -111,3 +111,17 @@ Test(once, options_that_are_no_good)
     cr_assert_eq(mh_client_fetch_once(NULL, &fetch, buf, 9, NULL), -EINVAL);
     mh_response_free(&res);
 }
+
+/* Who shows the URL shows no password. */
+Test(once, user_and_password_are_not_told)
+{
+    char url[120], without[80];
+    int held = peer_deaf(without, sizeof(without));
+    snprintf(url, sizeof(url), "http://user:pass@%s", without + 7);
+    mh_fetch fetch = {.url = url};
+    expect_failure(mh_client_fetch_once(NULL, &fetch, buf, sizeof(buf), &res), -ECONNREFUSED,
+                   MH_PHASE_CONNECT, NULL);
+    cr_assert(mh_str_equal(res.url, without), MH_FMT, MH_ARG(res.url));
+    mh_response_free(&res);
+    mh__close(held);
+}

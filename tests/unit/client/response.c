@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-#include <minihttp/client.h>
+#include "client/client.h"
 
 #include "../scarce.h"
 
@@ -11,8 +11,9 @@ TestSuite(response, .timeout = 60);
 
 Test(response, every_phase_has_a_name)
 {
-    static const char *const names[] = {"start",        "resolve",      "connect",      "TLS",
-                                        "send request", "receive head", "receive body", "done"};
+    static const char *const names[] = {
+        "start", "wait for a connection", "resolve",      "connect",      "proxy",
+        "TLS",   "send request",          "receive head", "receive body", "done"};
     for (int i = MH_PHASE_START; i <= MH_PHASE_DONE; i++)
         cr_assert_str_eq(mh_phase_name((mh_phase)i), names[i]);
     cr_assert_str_eq(mh_phase_name((mh_phase)99), "unknown");
@@ -50,7 +51,7 @@ Test(response, zero_after_it_is_freed_but_for_the_ceiling)
 Test(response, memory_that_runs_out)
 {
     int status = -ENOMEM, tries = 0;
-    for (; status == -ENOMEM && tries < 20; tries++) {
+    for (; status == -ENOMEM && tries < 60; tries++) {
         struct peer *peer = peer_new(MH_STR("HTTP/1.1 200 OK\r\n\r\nhello"), PEER_CLOSES);
         mh_response res = {0};
         mh_fetch fetch = {.url = peer->url};
@@ -96,4 +97,11 @@ Test(response, a_url_that_is_too_long_to_be_kept)
     cr_assert_null(res.url.ptr);
     mh_response_free(&res);
     free(url);
+}
+
+Test(response, words_that_do_not_fit_are_cut)
+{
+    char words[MH__DETAIL_MAX];
+    cr_assert_eq((const void *)mh__words(words, "%0*d", 1000, 1), (const void *)words);
+    cr_assert_eq(strlen(words), MH__DETAIL_MAX - 1);
 }

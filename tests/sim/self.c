@@ -1,0 +1,440 @@
+/* self.c: does the simulator itself do what lib/loop/loop.h promises? A small client on sockets and
+ * a service that sends back what it gets, in all weathers. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "mem.h"
+#include "sim.h"
+
+#define CHECK(what)                                                                                \
+    do {                                                                                           \
+        if (!(what))                                                                               \
+            sim_fail("%s:%d: not so: %s", __FILE__, __LINE__, #what);                              \
+    } while (0)
+
+static int passed;
+
+/* ---- a service that sends back what it gets ---- */
+
+static struct {
+    int opened, closed;
+    size_t got;
+} echo;
+
+static void echo_opened(struct sim_conn *conn)
+{
+    (void)conn;
+    echo.opened++;
+}
+
+static void echo_received(struct sim_conn *conn, const char *data, size_t len)
+{
+    echo.got += len;
+    sim_send(conn, data, len);
+}
+
+static void echo_closed(struct sim_conn *conn)
+{
+    (void)conn;
+    echo.closed++;
+}
+
+static const struct sim_service echo_service = {echo_opened, echo_received, echo_closed};
+
+/* ---- a client ---- */
+
+#define TEXT_SIZE 5000
+
+struct talk {
+    struct mh__socket socket;
+    struct mh__lookup lookup;
+    struct mh__timer timer;
+    mh_loop *loop;
+    char text[TEXT_SIZE], back[TEXT_SIZE];
+    size_t len;
+    int connected, sent, released, found, fired;
+    int connect_err, found_err;
+    ssize_t end; /* 1: not yet */
+    struct mh__addresses addresses;
+    const char *why;
+};
+
+static struct talk *talk_of(struct mh__socket *socket)
+{
+    return MH__CONTAINER(socket, struct talk, socket);
+}
+
+static void on_sent(struct mh__socket *socket, int err)
+{
+    talk_of(socket)->sent++;
+    CHECK(err == 0 || sim.given[-err]);
+}
+
+static void on_connected(struct mh__socket *socket, int err)
+{
+    struct talk *talk = talk_of(socket);
+    talk->connected++;
+    talk->connect_err = err;
+    if (err < 0)
+        return;
+    struct iovec pieces[2] = {{talk->text, 10}, {talk->text + 10, TEXT_SIZE - 10}};
+    CHECK(mh__socket_receive(socket, true) == 0);
+    talk->sent += mh__socket_send(socket, pieces, 2);
+}
+
+static void on_received(struct mh__socket *socket, const char *data, ssize_t len)
+{
+    struct talk *talk = talk_of(socket);
+    CHECK(talk->end == 1);
+    if (len <= 0) {
+        talk->end = len;
+        return;
+    }
+    CHECK((size_t)len <= TEXT_SIZE - talk->len);
+    memcpy(talk->back + talk->len, data, (size_t)len);
+    talk->len += (size_t)len;
+}
+
+static void on_released(struct mh__socket *socket)
+{
+    talk_of(socket)->released++;
+}
+
+static const struct mh__socket_events events = {on_connected, on_received, on_sent, on_released};
+
+static void on_found(struct mh__lookup *lookup, int err, const struct mh__addresses *addresses,
+                     const char *why)
+{
+    struct talk *talk = MH__CONTAINER(lookup, struct talk, lookup);
+    talk->found++;
+    talk->found_err = err;
+    talk->why = why;
+    if (err == 0)
+        talk->addresses = *addresses;
+}
+
+static void on_time(struct mh__timer *timer)
+{
+    MH__CONTAINER(timer, struct talk, timer)->fired++;
+}
+
+static void begin(struct talk *talk, uint64_t seed)
+{
+    sim_begin(seed);
+    memset(&echo, 0, sizeof(echo));
+    memset(talk, 0, sizeof(*talk));
+    talk->end = 1;
+    talk->lookup.found = on_found;
+    talk->timer.expired = on_time;
+    for (size_t i = 0; i < TEXT_SIZE; i++)
+        talk->text[i] = (char)random_next(&sim.random);
+    CHECK(mh_loop_new(&talk->loop) == 0);
+    mh__loop_hold(talk->loop); /* a loop that nothing holds does not wait */
+}
+
+static void end(struct talk *talk)
+{
+    mh__loop_release(talk->loop);
+    mh_loop_free(talk->loop);
+    sim_settle();
+    sim_end();
+    passed++;
+}
+
+static void connect_to(struct talk *talk, const char *text)
+{
+    struct mh__address to;
+    CHECK(mh__literal_address(&to, mh_str_from(text), 80));
+    CHECK(mh__socket_connect(&talk->socket, talk->loop, &events, &to) == 0);
+    CHECK(talk->connected == 0);
+}
+
+static void turn_while(struct talk *talk, const int *still_zero)
+{
+    while (*still_zero == 0)
+        CHECK(mh__loop_turn(talk->loop, -1) == 0);
+}
+
+/* ---- cases ---- */
+
+static void bad_weather(void)
+{
+    sim.weather = (struct sim_weather){.delay_us = random_below(&sim.random, 20000),
+                                       .cut = random_below(&sim.random, 1001),
+                                       .piece_max = random_between(&sim.random, 1, 300),
+                                       .window = random_between(&sim.random, 1, 3000),
+                                       .short_send = random_below(&sim.random, 1001),
+                                       .turn_us = random_below(&sim.random, 100)};
+}
+
+/* All of it comes back, whole and in order, whatever the weather. Returns the log. */
+static uint64_t echoes(uint64_t seed)
+{
+    struct talk talk;
+    begin(&talk, seed);
+    bad_weather();
+    sim_place_add(NULL, "10.0.0.1", SIM_ACCEPTS, &echo_service)->delay_us = 1000;
+    connect_to(&talk, "10.0.0.1");
+    while (talk.len < TEXT_SIZE)
+        CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    while (talk.sent == 0)
+        CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    CHECK(talk.connected == 1 && talk.connect_err == 0 && talk.sent == 1);
+    CHECK(memcmp(talk.text, talk.back, TEXT_SIZE) == 0);
+    CHECK(talk.end == 1 && talk.socket.unsent_count == 0);
+    mh__socket_close(&talk.socket);
+    CHECK(talk.released == 0);
+    while (echo.closed == 0)
+        CHECK(mh__loop_turn(talk.loop, 1) == 0);
+    CHECK(talk.released == 1 && echo.opened == 1 && echo.got == TEXT_SIZE);
+    uint64_t log = sim.log;
+    end(&talk);
+    return log;
+}
+
+static void same_seed_same_run(void)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++)
+        CHECK(echoes(seed) == echoes(seed));
+    CHECK(echoes(1) != echoes(2));
+}
+
+static void address_manners(void)
+{
+    static const struct {
+        enum sim_manner manner;
+        int err;
+    } cases[] = {
+        {SIM_REFUSES, -ECONNREFUSED}, {SIM_UNREACHABLE, -EHOSTUNREACH}, {SIM_SILENT, -ETIMEDOUT}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct talk talk;
+        begin(&talk, i);
+        sim_place_add(NULL, "fd00::1", cases[i].manner, &echo_service);
+        connect_to(&talk, "fd00::1");
+        int64_t from = sim.now_us;
+        turn_while(&talk, &talk.connected);
+        CHECK(talk.connect_err == cases[i].err);
+        CHECK((cases[i].manner == SIM_SILENT) == (sim.now_us - from > 100 * 1000000));
+        mh__socket_close(&talk.socket);
+        end(&talk);
+    }
+}
+
+static void no_way_at_once(void)
+{
+    struct talk talk;
+    struct mh__address to;
+    begin(&talk, 1);
+    sim_place_add(NULL, "fd00::1", SIM_NO_WAY, NULL);
+    CHECK(mh__literal_address(&to, MH_STR("fd00::1"), 80));
+    CHECK(mh__socket_connect(&talk.socket, talk.loop, &events, &to) == -ENETUNREACH);
+    CHECK(sim.given[ENETUNREACH] && !sim.given[EHOSTUNREACH]);
+    end(&talk);
+}
+
+static void closed_while_connecting(void)
+{
+    struct talk talk;
+    begin(&talk, 1);
+    sim_place_add(NULL, "10.0.0.1", SIM_SILENT, &echo_service);
+    connect_to(&talk, "10.0.0.1");
+    mh__socket_close(&talk.socket);
+    CHECK(mh__loop_turn(talk.loop, 500) == 0);
+    CHECK(talk.released == 1 && talk.connected == 0 && echo.closed == 0);
+    end(&talk);
+}
+
+static void names(void)
+{
+    struct talk talk;
+    begin(&talk, 1);
+    struct sim_host *host = sim_host_add("two.test", SIM_FOUND, 0);
+    sim_place_add(host, "10.0.0.1", SIM_ACCEPTS, &echo_service);
+    sim_place_add(host, "fd00::1", SIM_ACCEPTS, &echo_service);
+    sim_host_add("none.test", SIM_FAILS, 1000)->why = "no such name";
+    CHECK(mh__lookup_start(&talk.lookup, talk.loop, MH_STR("TWO.test"), 81) == 0);
+    CHECK(talk.found == 0 && talk.lookup.loop);
+    turn_while(&talk, &talk.found);
+    CHECK(talk.found_err == 0 && talk.addresses.count == 2 && !talk.lookup.loop);
+    talk.found = 0;
+    CHECK(mh__lookup_start(&talk.lookup, talk.loop, MH_STR("none.test"), 81) == 0);
+    turn_while(&talk, &talk.found);
+    CHECK(talk.found_err == MH_ERR_RESOLVE && strcmp(talk.why, "no such name") == 0);
+    talk.found = 0;
+    CHECK(mh__lookup_start(&talk.lookup, talk.loop, MH_STR("127.0.0.1"), 81) == 0);
+    turn_while(&talk, &talk.found);
+    CHECK(talk.found_err == 0 && talk.addresses.count == 1);
+    end(&talk);
+}
+
+/* More than may be asked at once: those behind them wait until one is given up. */
+static void names_that_hang(void)
+{
+    struct talk talk;
+    struct mh__lookup many[MH__LOOKUPS_MAX];
+    begin(&talk, 1);
+    sim_host_add("hangs.test", SIM_HANGS, 0);
+    sim_place_add(sim_host_add("one.test", SIM_FOUND, 0), "10.0.0.1", SIM_ACCEPTS, NULL);
+    for (size_t i = 0; i < MH__LOOKUPS_MAX; i++) {
+        many[i] = (struct mh__lookup){.found = on_found};
+        CHECK(mh__lookup_start(&many[i], talk.loop, MH_STR("hangs.test"), 80) == 0);
+    }
+    CHECK(mh__lookup_start(&talk.lookup, talk.loop, MH_STR("one.test"), 80) == 0);
+    CHECK(mh__loop_turn(talk.loop, 60000) == 0);
+    CHECK(talk.found == 0);
+    mh__lookup_cancel(&many[3]);
+    turn_while(&talk, &talk.found);
+    CHECK(talk.found_err == 0);
+    for (size_t i = 0; i < MH__LOOKUPS_MAX; i++)
+        mh__lookup_cancel(&many[i]);
+    end(&talk);
+}
+
+static void virtual_time(void)
+{
+    struct talk talk;
+    begin(&talk, 1);
+    int64_t now = mh__loop_now(talk.loop);
+    mh__timer_set(talk.loop, &talk.timer, now + 86400000);
+    CHECK(mh__loop_turn(talk.loop, 1000) == 0);
+    CHECK(talk.fired == 0 && mh__loop_now(talk.loop) == now + 1000);
+    CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    CHECK(talk.fired == 1 && mh__loop_now(talk.loop) == now + 86400000);
+    end(&talk);
+}
+
+static void waking(void)
+{
+    struct talk talk;
+    begin(&talk, 1);
+    mh_loop_wake(talk.loop);
+    CHECK(mh_loop_run(talk.loop, -1) == 1);
+    mh__loop_release(talk.loop);
+    CHECK(mh_loop_run(talk.loop, -1) == 0);
+    mh__loop_hold(talk.loop);
+    end(&talk);
+}
+
+/* What was on its way is lost; what had come can still be read. */
+static void resets(void)
+{
+    struct talk talk;
+    begin(&talk, 1);
+    sim_place_add(NULL, "10.0.0.1", SIM_ACCEPTS, &echo_service);
+    connect_to(&talk, "10.0.0.1");
+    while (talk.len == 0)
+        CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    sim_break(sim.conns[0], -ECONNRESET);
+    while (talk.end == 1)
+        CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    struct iovec piece = {talk.text, 10};
+    CHECK(talk.end == -ECONNRESET && echo.closed == 1);
+    CHECK(mh__socket_send(&talk.socket, &piece, 1) == -EPIPE);
+    mh__socket_close(&talk.socket);
+    end(&talk);
+}
+
+/* The peer's side is closed, and ours is not. */
+static void half_closed(void)
+{
+    struct talk talk;
+    begin(&talk, 1);
+    sim_place_add(NULL, "10.0.0.1", SIM_ACCEPTS, &echo_service);
+    connect_to(&talk, "10.0.0.1");
+    while (talk.len == 0)
+        CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    sim_finish(sim.conns[0]);
+    while (talk.end == 1)
+        CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    struct iovec piece = {talk.text, 10};
+    CHECK(talk.end == 0 && talk.len == TEXT_SIZE && echo.closed == 0);
+    CHECK(mh__socket_send(&talk.socket, &piece, 1) == 1);
+    CHECK(mh__loop_turn(talk.loop, 1) == 0);
+    CHECK(echo.got == TEXT_SIZE + 10);
+    mh__socket_close(&talk.socket);
+    end(&talk);
+}
+
+/* Nobody reads at the other end: the window fills, and what is left stays with us. */
+static void stalls(void)
+{
+    struct talk talk;
+    begin(&talk, 1);
+    sim.weather.window = 1000;
+    sim_place_add(NULL, "10.0.0.1", SIM_ACCEPTS, &echo_service);
+    connect_to(&talk, "10.0.0.1");
+    sim_stall(sim.conns[0], true);
+    CHECK(mh__loop_turn(talk.loop, 100) == 0);
+    CHECK(mh__loop_turn(talk.loop, 100) == 0);
+    CHECK(talk.sent == 0 && echo.got == 0 && talk.socket.unsent_count == 1);
+    CHECK(talk.socket.unsent[0].iov_len == TEXT_SIZE - 1000);
+    sim_stall(sim.conns[0], false);
+    turn_while(&talk, &talk.sent);
+    CHECK(talk.sent == 1);
+    mh__socket_close(&talk.socket);
+    end(&talk);
+}
+
+/* Not receiving: the other side's bytes stay where they are. */
+static void receives_nothing(void)
+{
+    struct talk talk;
+    begin(&talk, 1);
+    sim.weather.window = 100;
+    sim_place_add(NULL, "10.0.0.1", SIM_ACCEPTS, &echo_service);
+    connect_to(&talk, "10.0.0.1");
+    while (talk.len == 0)
+        CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    CHECK(mh__socket_receive(&talk.socket, false) == 0);
+    size_t len = talk.len;
+    for (int i = 0; i < 100; i++)
+        CHECK(mh__loop_turn(talk.loop, 10) == 0);
+    CHECK(talk.len == len && sim_unsent(sim.conns[0]) == TEXT_SIZE - len);
+    CHECK(mh__socket_receive(&talk.socket, true) == 0);
+    while (talk.len < TEXT_SIZE)
+        CHECK(mh__loop_turn(talk.loop, -1) == 0);
+    mh__socket_close(&talk.socket);
+    end(&talk);
+}
+
+static void memory(void)
+{
+    sim_begin(1);
+    mem.fail_at = 2;
+    void *first = mh__malloc(100), *second = mh__malloc(100), *third = mh__calloc(2, 50);
+    CHECK(first && !second && third);
+    CHECK(mem.blocks == 2 && mem.live >= 200 && mem.failures == 1);
+    first = mh__realloc(first, 1000);
+    CHECK(first && mem.blocks == 2 && mem.live >= 1100);
+    mem.others++;
+    mh__free(mh__malloc(50));
+    mem.others--;
+    mh__free(first);
+    mh__free(third);
+    CHECK(mem.live == 0 && mem.peak >= 1100);
+    mem.fail_per_mille = 1000;
+    CHECK(!mh__malloc(1));
+    sim_end();
+    passed++;
+}
+
+int main(void)
+{
+    same_seed_same_run();
+    address_manners();
+    no_way_at_once();
+    closed_while_connecting();
+    names();
+    names_that_hang();
+    virtual_time();
+    waking();
+    resets();
+    half_closed();
+    stalls();
+    receives_nothing();
+    memory();
+    printf("%d passed, 0 failed\n", passed);
+    return 0;
+}
