@@ -706,11 +706,11 @@ def proxy_cases(folder):
 
     @case("a proxy: nobody listens there; nobody takes the connection")
     def _():
-        for place, words in [(refusing, "connect: Connection refused"), (full, "connect: " + LATE)]:
+        for place, words in [(refusing, "proxy {}: Connection refused"), (full, LATE)]:
             with place() as where:
                 for url in "http://far.example/", "https://far.example/":
                     fails(ask(GET, "--timeout", str(TIMEOUT_S), "--proxy", "http://" + where, url),
-                          "get: far.example: " + words)
+                          "get: far.example: connect: " + words.format(where))
 
     @case("a proxy: somebody else's certificate behind it")
     def _():
