@@ -361,7 +361,10 @@ static void print_listening(void)
     struct sockaddr_storage address = {0};
     socklen_t len = sizeof(address);
     struct numeric n;
-    getsockname(listener, (struct sockaddr *)&address, &len);
+    if (getsockname(listener, (struct sockaddr *)&address, &len) < 0) {
+        perror(PROGRAM ": getsockname");
+        return;
+    }
     to_numeric(&n, &address);
     bool ipv6 = address.ss_family == AF_INET6;
     printf("HTTP Server listening on %s%s%s:%s\n", ipv6 ? "[" : "", n.host, ipv6 ? "]" : "",

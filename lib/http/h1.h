@@ -132,6 +132,22 @@ uint8_t mh__connection_options(mh_headers headers, const struct mh__seen *seen);
  * h1->reading telling where we are, or an error. */
 MH_CHECK int mh__chunk_read(mh_h1 *h1, mh_str *in, mh_h1_view *view);
 
+/* h1_write.c: the head of a final response whose lines ("Name: value CR LF" each) are known to be
+ * valid, and say nothing about framing or connection; what the status and the peer's version ask
+ * for is added. length: of the body; MH_LENGTH_UNKNOWN: chunked, or until close. close: it is the
+ * last one. 0, -EINVAL out of order, -ENOMEM, MH_ERR_TOO_LARGE; out as it was then. */
+struct mh__ready_head {
+    int status;
+    mh_str date, lines; /* the first may be empty */
+    uint64_t length;
+    bool close;
+};
+MH_CHECK int mh__h1_put_ready_head(mh_h1 *h1, const struct mh__ready_head *ready, mh_buf *out);
+
+/* Is a body sent at all, and if so, in chunks? After the head was put. */
+bool mh__h1_sends_body(const mh_h1 *h1);
+bool mh__h1_sends_chunks(const mh_h1 *h1);
+
 /* h1_write.c: as mh_h1_put_body() with `len` bytes, which the caller sends himself behind *out; not
  * for chunked bodies. Returns 1; 0 if they must not be sent (the answer to a HEAD); or an error. */
 MH_CHECK int mh__h1_account_body(mh_h1 *h1, uint64_t len);

@@ -16,7 +16,8 @@
 
 #define BLOCK_MIN_MS 64 /* what is more urgent is waited for more precisely */
 #define BLOCK_MAX_MS (1 << 20)
-#define EVENTS_MAX 256 /* of one wait, so that timers and tasks have their turn as well */
+#define EVENTS_MAX 256  /* of one wait, so that timers and tasks have their turn as well */
+#define ACCEPT_SLICE 64 /* connections that a listener gives at a time, for the same reason */
 
 /* mh__socket.state. EPOLLIN and EPOLLOUT in it are what the kernel was asked for. */
 #define REGISTERED (1u << 16)
@@ -39,11 +40,16 @@ static int control(struct mh__socket *socket, int op, uint32_t wanted)
     return epoll_ctl(epoll_fd, op, socket->fd, &event) == 0 ? 0 : -errno;
 }
 
+static bool has_unsent(const struct mh__socket *socket)
+{
+    return socket->unsent_count > 0 || socket->file_left > 0;
+}
+
 static uint32_t interest(const struct mh__socket *socket)
 {
     if (socket->state & CONNECTING)
         return EPOLLOUT;
-    uint32_t events = socket->unsent_count > 0 ? EPOLLOUT : 0;
+    uint32_t events = has_unsent(socket) ? EPOLLOUT : 0;
     return socket->state & RECEIVING ? events | EPOLLIN : events;
 }
 
@@ -98,27 +104,60 @@ static void advance(struct mh__socket *socket, size_t sent)
 
 static ssize_t send_pieces(struct mh__socket *socket)
 {
-    if (socket->unsent_count == 1)
-        return send(socket->fd, socket->unsent[0].iov_base, socket->unsent[0].iov_len,
-                    MSG_NOSIGNAL | MSG_DONTWAIT);
-    struct msghdr msg = {.msg_iov = socket->unsent, .msg_iovlen = (size_t)socket->unsent_count};
-    return sendmsg(socket->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    /* No MSG_MORE before a file: what is held back costs more than the segment that is saved. */
+    int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    ssize_t sent;
+    if (socket->unsent_count == 1) {
+        sent = send(socket->fd, socket->unsent[0].iov_base, socket->unsent[0].iov_len, flags);
+    } else {
+        struct msghdr msg = {.msg_iov = socket->unsent, .msg_iovlen = (size_t)socket->unsent_count};
+        sent = sendmsg(socket->fd, &msg, flags);
+    }
+    return sent < 0 ? -errno : sent;
+}
+
+static void drop_unsent(struct mh__socket *socket)
+{
+    socket->unsent_count = 0;
+    socket->file_left = 0;
+}
+
+/* What one call has sent, or its error. */
+static void count_sent(struct mh__socket *socket, ssize_t sent)
+{
+    if (sent < 0 && sent != -EAGAIN && sent != -EINTR)
+        socket->err = (int)sent;
+}
+
+static void try_pieces(struct mh__socket *socket)
+{
+    ssize_t sent = send_pieces(socket);
+    count_sent(socket, sent);
+    if (sent > 0)
+        advance(socket, (size_t)sent);
+}
+
+static void try_file(struct mh__socket *socket)
+{
+    ssize_t sent = mh__send_file(socket->fd, socket->file, socket->file_offset, socket->file_left);
+    count_sent(socket, sent == 0 ? MH_ERR_CLOSED : sent);
+    if (sent > 0) {
+        socket->file_offset += (uint64_t)sent;
+        socket->file_left -= (uint64_t)sent;
+    }
 }
 
 /* Returns 1: all has gone; 0: there is no room; or an error, after which nothing is unsent. */
 static int try_send(struct mh__socket *socket)
 {
     advance(socket, 0);
-    if (socket->unsent_count == 0)
-        return 1;
-    ssize_t sent = send_pieces(socket);
-    if (sent >= 0)
-        advance(socket, (size_t)sent);
-    else if (errno != EAGAIN && errno != EINTR)
-        socket->err = -errno;
+    if (socket->unsent_count > 0)
+        try_pieces(socket);
+    if (socket->unsent_count == 0 && socket->file_left > 0 && socket->err == 0)
+        try_file(socket);
     if (socket->err < 0)
-        socket->unsent_count = 0;
-    return socket->err < 0 ? socket->err : socket->unsent_count == 0;
+        drop_unsent(socket);
+    return socket->err < 0 ? socket->err : !has_unsent(socket);
 }
 
 static void send_rest(struct mh__socket *socket)
@@ -139,6 +178,7 @@ static ssize_t end_of(const struct mh__socket *socket)
     case -EPIPE: /* we cannot send any more, which says nothing about the peer's side */
     case -ENOMEM:
     case -ENOBUFS:
+    case MH_ERR_CLOSED: /* it was the file that ended */
         return 0;
     default:
         return socket->err;
@@ -186,8 +226,22 @@ static void call_back(struct mh__socket *socket, uint32_t events)
     }
     if ((socket->state & RECEIVING) && (events & ~(uint32_t)EPOLLOUT))
         receive(socket);
-    if (socket->fd >= 0 && socket->unsent_count > 0 && (events & ~(uint32_t)EPOLLIN))
+    if (socket->fd >= 0 && has_unsent(socket) && (events & ~(uint32_t)EPOLLIN))
         send_rest(socket);
+}
+
+/* The kernel cannot watch it: whoever waits for something is told so, or would wait for ever. */
+static void lose(struct mh__socket *socket, int err)
+{
+    bool sending = has_unsent(socket);
+    drop_unsent(socket);
+    socket->err = err;
+    if (socket->state & RECEIVING) {
+        socket->state = (socket->state & ~RECEIVING) | ENDED;
+        socket->events->received(socket, NULL, err);
+    } else if (sending) {
+        socket->events->sent(socket, err);
+    }
 }
 
 /* EPOLLERR and EPOLLHUP cannot be declined, and would come again and again: where nobody waits for
@@ -197,10 +251,13 @@ static void settle(struct mh__socket *socket, uint32_t events)
     socket->state &= ~BUSY;
     if (socket->fd < 0)
         return;
+    int err = 0;
     if (interest(socket) == 0 && (events & (EPOLLERR | EPOLLHUP)))
         unwatch(socket);
     else
-        (void)watch(socket);
+        err = watch(socket);
+    if (err < 0)
+        lose(socket, err);
 }
 
 static void dispatch(struct mh__socket *socket, uint32_t events)
@@ -218,7 +275,114 @@ static void take_wake(struct mh__epoll_loop *loop)
     (void)!read(loop->wake_fd, &count, sizeof(count));
     if (atomic_exchange(&loop->woken, false))
         loop->base.woken = true;
+    if (atomic_exchange(&loop->nudged, false))
+        mh__loop_tell_nudged(&loop->base);
     mh__lookups_answer(&loop->lookups);
+}
+
+/* ---- listeners ---- */
+
+/* In what epoll hands back, beside the address of one; a socket's has neither. */
+#define IS_LISTENER 1u
+#define IS_WATCH 2u
+
+/* struct mh__listener.state */
+enum { LISTENING = 1 };
+
+/* A connection mostly brings its request along: that is looked for before it is waited for. */
+static void begin_adopted(struct mh__socket *socket)
+{
+    if (socket->fd >= 0 && (socket->state & RECEIVING))
+        receive(socket);
+    settle(socket, 0);
+}
+
+static void hand_over(struct mh__epoll_loop *loop, struct mh__listener *listener, int fd,
+                      const struct mh__address *from)
+{
+    loop->accepting = true;
+    loop->adopted = NULL;
+    listener->events->accepted(listener, fd, from);
+    loop->accepting = false;
+    if (loop->adopted)
+        begin_adopted(loop->adopted);
+}
+
+static void fail_listener(struct mh__listener *listener, int err)
+{
+    (void)!mh__listener_accept(listener, false); /* cannot fail */
+    listener->events->failed(listener, err);
+}
+
+static void accept_some(struct mh__epoll_loop *loop, struct mh__listener *listener)
+{
+    struct mh__address from = {.len = 0};
+    for (int i = 0; i < ACCEPT_SLICE && (listener->state & LISTENING); i++) {
+        int fd = mh__accept_now(listener->fd, &from);
+        if (fd >= 0)
+            hand_over(loop, listener, fd, &from);
+        else if (fd == -EAGAIN)
+            return;
+        else if (fd != -ECONNABORTED)
+            fail_listener(listener, fd);
+    }
+}
+
+int mh__listener_accept(struct mh__listener *listener, bool on)
+{
+    int epoll_fd = mh__epoll_loop(listener->loop)->epoll_fd;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+    event.data.u64 = (uint64_t)(uintptr_t)listener | IS_LISTENER;
+    if (on == ((listener->state & LISTENING) != 0))
+        return 0;
+    if (epoll_ctl(epoll_fd, on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, listener->fd, &event) < 0 && on)
+        return -errno;
+    listener->state = on ? LISTENING : 0;
+    return 0;
+}
+
+int mh__listener_open(struct mh__listener *listener, mh_loop *loop,
+                      const struct mh__listener_events *events, int fd)
+{
+    *listener = (struct mh__listener){.loop = loop, .events = events, .fd = fd};
+    return mh__listener_accept(listener, true);
+}
+
+void mh__listener_close(struct mh__listener *listener)
+{
+    if (listener->loop)
+        (void)!mh__listener_accept(listener, false);
+    listener->loop = NULL;
+}
+
+/* As many as can have been waiting. */
+void mh__listener_finish(struct mh__listener *listener)
+{
+    if (!listener->loop)
+        return;
+    for (int i = 0; i < MH__BACKLOG / ACCEPT_SLICE && (listener->state & LISTENING); i++)
+        accept_some(mh__epoll_loop(listener->loop), listener);
+    mh__listener_close(listener);
+    (void)shutdown(listener->fd, SHUT_RDWR);
+}
+
+int mh__watch_open(struct mh__watch *watch, mh_loop *loop, int fd,
+                   void (*ready)(struct mh__watch *watch))
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    *watch = (struct mh__watch){.loop = loop, .fd = fd, .ready = ready};
+    event.data.u64 = (uint64_t)(uintptr_t)watch | IS_WATCH;
+    return epoll_ctl(mh__epoll_loop(loop)->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+void mh__watch_close(struct mh__watch *watch)
+{
+    (void)epoll_ctl(mh__epoll_loop(watch->loop)->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+}
+
+void mh__descriptor_close(int fd)
+{
+    mh__close(fd);
 }
 
 /* ---- one socket alone ---- */
@@ -229,7 +393,7 @@ static bool may_block(const struct mh__epoll_loop *loop, int timeout_ms)
 {
     const struct mh__socket *socket = loop->only;
     return loop->alone && socket && (socket->state & RECEIVING) && !(socket->state & CONNECTING) &&
-           socket->unsent_count == 0 && (timeout_ms < 0 || timeout_ms >= BLOCK_MIN_MS) &&
+           !has_unsent(socket) && (timeout_ms < 0 || timeout_ms >= BLOCK_MIN_MS) &&
            !mh__lookups_pending(&loop->lookups);
 }
 
@@ -307,6 +471,25 @@ void mh__loop_interrupt(mh_loop *loop)
 
 /* ---- the wait ---- */
 
+static void tell_watch(struct mh__watch *watch)
+{
+    watch->ready(watch);
+}
+
+/* A listener that was closed in this turn is not touched: it says so where its state is. */
+static void deliver(struct mh__epoll_loop *loop, const struct epoll_event *event)
+{
+    uintptr_t at = (uintptr_t)event->data.u64;
+    if (at & IS_LISTENER)
+        accept_some(loop, (struct mh__listener *)(at & ~(uintptr_t)IS_LISTENER));
+    else if (at & IS_WATCH)
+        tell_watch((struct mh__watch *)(at & ~(uintptr_t)IS_WATCH));
+    else if (at)
+        dispatch((struct mh__socket *)at, event->events);
+    else
+        take_wake(loop);
+}
+
 int mh__backend_wait(mh_loop *base, int timeout_ms)
 {
     struct mh__epoll_loop *loop = mh__epoll_loop(base);
@@ -318,12 +501,8 @@ int mh__backend_wait(mh_loop *base, int timeout_ms)
     int count = epoll_wait(loop->epoll_fd, events, EVENTS_MAX, timeout_ms);
     int err = count < 0 && errno != EINTR ? -errno : 0;
     base->now = mh__clock_ms();
-    for (int i = 0; i < count; i++) {
-        if (events[i].data.ptr)
-            dispatch(events[i].data.ptr, events[i].events);
-        else
-            take_wake(loop);
-    }
+    for (int i = 0; i < count; i++)
+        deliver(loop, &events[i]);
     return err;
 }
 
@@ -369,21 +548,55 @@ int mh__socket_receive(struct mh__socket *socket, bool on)
 
 int mh__socket_send(struct mh__socket *socket, const struct iovec *pieces, int count)
 {
-    assert(count <= MH__SEND_PIECES && socket->unsent_count == 0);
+    return mh__socket_send_file(socket, pieces, count, -1, 0, 0);
+}
+
+int mh__socket_send_file(struct mh__socket *socket, const struct iovec *pieces, int count, int file,
+                         uint64_t offset, uint64_t len)
+{
+    assert(count <= MH__SEND_PIECES && !has_unsent(socket));
     assert(!(socket->state & CONNECTING));
     if (socket->err < 0)
         return socket->err;
     for (int i = 0; i < count; i++)
         socket->unsent[i] = pieces[i];
     socket->unsent_count = count;
+    socket->file = file;
+    socket->file_offset = offset;
+    socket->file_left = len;
     int result = try_send(socket);
     if (result == 0)
         result = watch(socket);
     if (result >= 0)
         return result;
-    socket->unsent_count = 0;
+    drop_unsent(socket);
     socket->err = result;
     return result;
+}
+
+uint64_t mh__socket_untaken(const struct mh__socket *socket)
+{
+    uint64_t sum = socket->file_left + mh__unacknowledged(socket->fd);
+    for (int i = 0; i < socket->unsent_count; i++)
+        sum += socket->unsent[i].iov_len;
+    return sum;
+}
+
+void mh__socket_finish(struct mh__socket *socket)
+{
+    (void)shutdown(socket->fd, SHUT_WR); /* who is gone needs no end */
+}
+
+void mh__socket_adopt(struct mh__socket *socket, mh_loop *loop,
+                      const struct mh__socket_events *events, int fd)
+{
+    struct mh__epoll_loop *mine = mh__epoll_loop(loop);
+    struct mh__socket made = {.loop = loop, .events = events, .fd = fd};
+    *socket = made;
+    if (!mine->accepting)
+        return;
+    socket->state = BUSY;
+    mine->adopted = socket;
 }
 
 /* Closing takes a descriptor out of epoll only where no other process has it, after a fork(). */
@@ -392,7 +605,7 @@ void mh__socket_close(struct mh__socket *socket)
     unwatch(socket);
     mh__close(socket->fd);
     socket->fd = -1;
-    socket->unsent_count = 0;
+    drop_unsent(socket);
     mh__list_append(&socket->loop->closed, &socket->link);
 }
 
@@ -424,6 +637,9 @@ int mh_loop_new(mh_loop **out)
         return -ENOMEM;
     mh__loop_init(&loop->base);
     atomic_init(&loop->woken, false);
+    atomic_init(&loop->nudged, false);
+    loop->accepting = false;
+    loop->adopted = NULL;
     loop->epoll_fd = loop->wake_fd = loop->blocked = -1;
     loop->registered = 0;
     loop->only = NULL;
@@ -457,14 +673,26 @@ void mh_loop_free(mh_loop *base)
 }
 
 /* A write that fails has found the counter full, which wakes as well. */
+static void ring(struct mh__epoll_loop *loop)
+{
+    int before = errno;
+    uint64_t one = 1;
+    (void)!write(loop->wake_fd, &one, sizeof(one));
+    errno = before;
+}
+
 void mh_loop_wake(mh_loop *base)
 {
     struct mh__epoll_loop *loop = mh__epoll_loop(base);
-    int before = errno;
-    uint64_t one = 1;
     atomic_store(&loop->woken, true);
-    (void)!write(loop->wake_fd, &one, sizeof(one));
-    errno = before;
+    ring(loop);
+}
+
+void mh__loop_nudge(mh_loop *loop)
+{
+    struct mh__epoll_loop *mine = mh__epoll_loop(loop);
+    if (!atomic_exchange(&mine->nudged, true))
+        ring(mine);
 }
 
 int mh_loop_fd(const mh_loop *loop)

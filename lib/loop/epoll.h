@@ -29,8 +29,11 @@ struct mh__lookups {
 struct mh__epoll_loop {
     mh_loop base;
     int epoll_fd;
-    int wake_fd;       /* an eventfd; lookup.c writes to it as well */
-    atomic_bool woken; /* by mh_loop_wake(), and not seen yet */
+    int wake_fd;                /* an eventfd; lookup.c writes to it as well */
+    atomic_bool woken;          /* by mh_loop_wake(), and not seen yet */
+    atomic_bool nudged;         /* by mh__loop_nudge(), likewise */
+    bool accepting;             /* accepted() is under way ... */
+    struct mh__socket *adopted; /* ... and has taken the connection over with this one */
     struct mh__lookups lookups;
     int registered;          /* sockets that epoll knows */
     struct mh__socket *only; /* of these, where there is but one; NULL: some other number */

@@ -88,6 +88,17 @@ void mh__loop_detach(struct mh__attachment *attachment)
     mh__list_remove(&attachment->link);
 }
 
+void mh__loop_tell_nudged(mh_loop *loop)
+{
+    struct mh__link *link = loop->attachments.next, *next;
+    for (; link != &loop->attachments; link = next) {
+        struct mh__attachment *attachment = MH__CONTAINER(link, struct mh__attachment, link);
+        next = link->next;
+        if (attachment->nudged)
+            attachment->nudged(attachment);
+    }
+}
+
 /* One that sets itself again, for now, must not keep a turn from its end. */
 void mh__timer_set(mh_loop *loop, struct mh__timer *timer, int64_t at)
 {
@@ -154,6 +165,7 @@ int mh__loop_turn(mh_loop *loop, int timeout_ms)
     int wait = patience(loop, mh__loop_now(loop));
     loop->woken = false;
     loop->turning = true;
+    loop->turn++;
     int err = mh__backend_wait(loop, shorter(wait, timeout_ms));
     run_timers(loop);
     run_tasks(loop);

@@ -36,11 +36,15 @@ struct mh_loop {
     struct mh__link attachments; /* of struct mh__attachment */
     struct mh__link closed;      /* of struct mh__socket: released() is owed */
     int64_t now;                 /* mh__clock_ms() when this turn began */
+    uint64_t turn;               /* which one it is */
     size_t holds;                /* what mh_loop_run() waits for */
     bool turning;                /* a turn is under way */
     bool ending;                 /* mh_loop_free() is under way: nothing new begins */
     bool woken; /* in this turn the backend has seen that mh_loop_wake() was called */
 };
+
+/* mh__attachment.nudged() of each attachment, in the loop's thread. For backends. */
+void mh__loop_tell_nudged(mh_loop *loop);
 
 void mh__loop_init(mh_loop *loop);
 
@@ -77,6 +81,7 @@ struct mh__attachment {
     struct mh__link link;
     const void *owner;
     void (*detached)(struct mh__attachment *attachment); /* the loop is about to go */
+    void (*nudged)(struct mh__attachment *attachment);   /* see mh__loop_nudge(); may be NULL */
 };
 void mh__loop_attach(mh_loop *loop, struct mh__attachment *attachment);
 struct mh__attachment *mh__loop_find(const mh_loop *loop, const void *owner);
@@ -100,6 +105,10 @@ void mh__loop_alone(mh_loop *loop, bool alone);
 
 /* A wait of such a loop ends, from any thread; the connection that it receives from may be lost. */
 void mh__loop_interrupt(mh_loop *loop);
+
+/* nudged() of everything attached is called in a turn that ends no later than this call would have
+ * wanted: at once, when the loop waits. Any thread, or a signal handler; mh_loop_run() goes on. */
+void mh__loop_nudge(mh_loop *loop);
 
 /* A stream: TCP, or a unix socket. Embedded in what owns it, which must stay where it is until
  * released() was called. */
@@ -127,6 +136,8 @@ struct mh__socket {
     int err;           /* why nothing can be sent (any more) */
     struct iovec unsent[MH__SEND_PIECES];
     int unsent_count;
+    int file; /* behind the pieces; of no meaning while file_left is 0 */
+    uint64_t file_offset, file_left;
 };
 
 /* Begin to connect. 0: connected() follows. An error: nothing happened, and released() will not be
@@ -145,9 +156,69 @@ MH_CHECK int mh__socket_receive(struct mh__socket *socket, bool on);
  * which what the peer has sent can still be received. */
 MH_CHECK int mh__socket_send(struct mh__socket *socket, const struct iovec *pieces, int count);
 
+/* The same, and behind the pieces `len` bytes of a file, which must stay open until sent(). A file
+ * that is shorter is the error MH_ERR_CLOSED. */
+MH_CHECK int mh__socket_send_file(struct mh__socket *socket, const struct iovec *pieces, int count,
+                                  int file, uint64_t offset, uint64_t len);
+
+/* Bytes of ours that the peer has not taken: what is unsent, and what the kernel has for it. */
+uint64_t mh__socket_untaken(const struct mh__socket *socket);
+
+/* Nothing more will be sent: the peer sees an end. Not while something is unsent. */
+void mh__socket_finish(struct mh__socket *socket);
+
+/* Take a connected descriptor over, which is not blocking; connected() is not called, and nothing
+ * can fail. From within accepted() received() may come as soon as that returns. */
+void mh__socket_adopt(struct mh__socket *socket, mh_loop *loop,
+                      const struct mh__socket_events *events, int fd);
+
 /* No more callbacks but released(), at the end of this turn, or of the next one outside of a turn.
  * What was not sent is lost. */
 void mh__socket_close(struct mh__socket *socket);
+
+/* Where connections come in. Embedded, like a socket; it needs no release. */
+struct mh__listener;
+struct mh__listener_events {
+    /* A connection, whose descriptor is the callee's: mh__socket_adopt() or close it with
+     * mh__descriptor_close(). from is its address, as of accept(). */
+    void (*accepted)(struct mh__listener *listener, int fd, const struct mh__address *from);
+    /* It could not be accepted: -EMFILE, -ENOMEM and the like. Nothing more is accepted until
+     * mh__listener_accept() says so again. MH_ERR_CLOSED: the listener was shut down. */
+    void (*failed)(struct mh__listener *listener, int err);
+};
+
+struct mh__listener {
+    mh_loop *loop;
+    const struct mh__listener_events *events;
+    int fd; /* the backend's, as is all that follows */
+    uint32_t state;
+    struct mh__link link; /* the simulator's */
+};
+
+/* Begin to accept on a listening descriptor, which is not blocking and stays the caller's. Several
+ * loops may share it: one of them is woken for a connection. -ENOMEM, -ENOSPC. */
+MH_CHECK int mh__listener_open(struct mh__listener *listener, mh_loop *loop,
+                               const struct mh__listener_events *events, int fd);
+/* Whether accepted() is called. An error only from the kernel's being out of memory. */
+MH_CHECK int mh__listener_accept(struct mh__listener *listener, bool on);
+void mh__listener_close(struct mh__listener *listener); /* no more callbacks; also when closed */
+
+/* The same, but those who wait are accepted first, and nobody can connect any more: the descriptor
+ * is of no use to anybody then. */
+void mh__listener_finish(struct mh__listener *listener);
+
+/* Any other descriptor, as long as it is readable. Embedded. */
+struct mh__watch {
+    mh_loop *loop;
+    void (*ready)(struct mh__watch *watch);
+    int fd;
+};
+MH_CHECK int mh__watch_open(struct mh__watch *watch, mh_loop *loop, int fd,
+                            void (*ready)(struct mh__watch *watch)); /* -ENOMEM, -ENOSPC */
+void mh__watch_close(struct mh__watch *watch);
+
+/* A descriptor that accepted() was given, and nobody adopts. */
+void mh__descriptor_close(int fd);
 
 /* A name that is looked up beside the loop. Embedded, like a socket. */
 struct mh__lookup {

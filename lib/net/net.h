@@ -122,6 +122,13 @@ MH_CHECK int mh__send_until(int fd, struct iovec *iov, int count, short events, 
  * until it closes, or the deadline is there, or MH__LINGER_BYTES have come; then close (RFC 9112
  * section 9.6). */
 void mh__close_lingering(int fd, int64_t deadline);
+
+/* One sendfile() of at most `len` bytes of a file from offset on. Returns how many; 0: the file is
+ * shorter; or an error, -EAGAIN among them. No SIGPIPE either. */
+MH_CHECK ssize_t mh__send_file(int fd, int file, uint64_t offset, uint64_t len);
+
+/* Bytes that were sent, and that the peer's side has not confirmed; 0 also where nobody can say. */
+uint64_t mh__unacknowledged(int fd);
 void mh__close(int fd); /* errno as it was; a close that fails has closed */
 
 /* ---- listen.c ---- */
@@ -130,6 +137,20 @@ void mh__close(int fd); /* errno as it was; a close that fails has closed */
  * What
  * "[::]:port" is bound to is IPv6 alone. A socket file is replaced when nobody accepts on it. */
 MH_CHECK int mh__listen(const char *address);
+
+/* The same; where it is TCP, others may listen there too, who say so as well: the kernel shares the
+ * connections out among them (SO_REUSEPORT). */
+MH_CHECK int mh__listen_shared(const char *address);
+
+/* One more of them, where that one listens. -EOPNOTSUPP: it is not shared. */
+MH_CHECK int mh__listen_beside(int listener);
+
+/* Its own address. -ENOTSOCK, -ENOBUFS. */
+MH_CHECK int mh__own_address(int fd, struct mh__address *out);
+
+/* The next connection, if one is there: -EAGAIN if not. -ECONNABORTED: one that died while it
+ * waited; others may follow. MH_ERR_CLOSED after shutdown() of a TCP listener. */
+MH_CHECK int mh__accept_now(int listener, struct mh__address *from);
 
 /* Wait for a connection, without a limit. *peer may be NULL. A connection that died while it waited
  * is passed over. MH_ERR_CLOSED after shutdown(listener, SHUT_RDWR). */

@@ -4,10 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+
+#define SEND_FILE_MAX (2u << 20) /* of one call; more than a socket's buffer takes */
 
 static int set_flags(int fd, int on, int off)
 {
@@ -147,4 +155,50 @@ void mh__close(int fd)
     int before = errno;
     (void)close(fd);
     errno = before;
+}
+
+uint64_t mh__unacknowledged(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 && bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+static sigset_t only_sigpipe(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    return set;
+}
+
+/* Take the signal back that sendfile() has raised, which is this thread's and waits. */
+static void take_sigpipe(const sigset_t *set)
+{
+    struct timespec now = {0, 0};
+    while (sigtimedwait(set, NULL, &now) < 0 && errno == EINTR)
+        ;
+}
+
+static bool is_waiting(int signal)
+{
+    sigset_t waiting;
+    return sigpending(&waiting) == 0 && sigismember(&waiting, signal) == 1;
+}
+
+/* sendfile() knows no MSG_NOSIGNAL, and raises the signal also where it has sent some. Who has it
+ * blocked or waiting already keeps it. */
+ssize_t mh__send_file(int fd, int file, uint64_t offset, uint64_t len)
+{
+    sigset_t set = only_sigpipe(), before;
+    off_t at = (off_t)offset;
+    size_t most = len < SEND_FILE_MAX ? (size_t)len : SEND_FILE_MAX;
+    if (pthread_sigmask(SIG_BLOCK, &set, &before) != 0)
+        return -EINVAL;
+    ssize_t sent = sendfile(fd, file, &at, most);
+    int err = sent < 0 ? -errno : 0;
+    bool whole = sent >= 0 && (size_t)sent == most;
+    if (!whole && err != -EAGAIN && sigismember(&before, SIGPIPE) == 0 && is_waiting(SIGPIPE))
+        take_sigpipe(&set);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return err < 0 ? err : sent;
 }

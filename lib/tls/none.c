@@ -33,6 +33,23 @@ int mh__tls_client(struct mh__tls **out, struct mh__tls_context *context, mh_str
     return MH_ERR_SCHEME;
 }
 
+int mh__tls_server_context(struct mh__tls_context **out, const char *cert_file,
+                           const char *key_file, char why[MH__TLS_WHY_MAX])
+{
+    (void)cert_file;
+    (void)key_file;
+    (void)out;
+    memcpy(why, words, sizeof(words));
+    return MH_ERR_SCHEME;
+}
+
+int mh__tls_server(struct mh__tls **out, struct mh__tls_context *context)
+{
+    (void)context;
+    (void)out;
+    return MH_ERR_SCHEME;
+}
+
 void mh__tls_free(struct mh__tls *tls)
 {
     (void)tls;

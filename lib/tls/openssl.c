@@ -32,6 +32,14 @@ _Static_assert(SESSIONS_PER_PEER_MAX < MH__TLS_SESSIONS_MAX, "a peer has a part 
 #define RECORD_OVERHEAD_MAX 96
 #define RECORD_DATA_MAX 16384 /* RFC 8446 section 5.1 */
 
+/* That a server gives with each TLS 1.3 handshake. A client uses each once, and gets the next when
+ * it has; so one is enough for it to come back. */
+#define TICKETS 1
+
+/* Of key updates (RFC 8446 section 4.6.3) one behind the other in what is given to us at once: each
+ * costs its 27 bytes a thousand times what data do. Who keeps to the section needs one in years. */
+#define KEY_UPDATES_MAX 32
+
 #define NAMES_TOLD_MAX 3 /* of a certificate, in words about it */
 #define FILE_TOLD_MAX 80 /* bytes of a file's name, in words about it */
 
@@ -41,6 +49,7 @@ static const unsigned char protocols[] = "\x08" PROTOCOL;
 _Static_assert(sizeof(PROTOCOL) - 1 == 8, "the length on the wire");
 
 static const char no_tls[] = "peer speaks no TLS";
+static const char no_tls_but_http[] = "the peer speaks plain HTTP, not TLS";
 static const char too_old[] = "protocol version too old: the peer knows neither TLS 1.2 nor 1.3";
 
 const bool mh__tls_available = true;
@@ -73,6 +82,7 @@ struct mh__tls {
     mh_buf *out; /* likewise */
     int out_err; /* why out took no more */
     int err;     /* that ended the connection */
+    int updates; /* of the peer's key, since there was nothing more to take in */
     bool heard;  /* the peer has said something */
     bool done;   /* the handshake */
     bool offered;
@@ -269,16 +279,29 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 
 /* ---- the bytes: what OpenSSL takes for a socket ---- */
 
+static bool floods(const struct mh__tls *tls)
+{
+    return tls->updates > KEY_UPDATES_MAX;
+}
+
+/* A TCP end is never seen here: that is for the caller to tell. */
+static int nothing_now(BIO *bio)
+{
+    BIO_set_retry_read(bio);
+    return -1;
+}
+
 static int on_want_bytes(BIO *bio, char *data, int len)
 {
-    const struct mh__tls *tls = BIO_get_data(bio);
+    struct mh__tls *tls = BIO_get_data(bio);
     size_t cap = len > 0 ? (size_t)len : 0;
     size_t count = tls->in->len < cap ? tls->in->len : cap;
     BIO_clear_retry_flags(bio);
+    if (floods(tls))
+        return nothing_now(bio);
     if (count == 0) {
-        BIO_set_retry_read(
-            bio); /* so a TCP end is never seen here: that is for the caller to tell */
-        return -1;
+        tls->updates = 0;
+        return nothing_now(bio);
     }
     memcpy(data, tls->in->ptr, count);
     *tls->in = mh__str_from(*tls->in, count);
@@ -304,20 +327,35 @@ static long on_control(BIO *bio, int command, long number, void *pointer)
     return command == BIO_CTRL_FLUSH; /* nothing is held back; all other questions: no */
 }
 
-/* Around each call of OpenSSL that may move bytes. */
+/* Called for what is sent, too, and for the head of each record. */
+static void on_message(int sent, int version, int type, const void *data, size_t len, SSL *ssl,
+                       void *user)
+{
+    struct mh__tls *tls = SSL_get_app_data(ssl);
+    const unsigned char *message = data;
+    (void)version;
+    (void)user;
+    if (!sent && type == SSL3_RT_HANDSHAKE && len > 0 && message[0] == SSL3_MT_KEY_UPDATE)
+        tls->updates++;
+}
+
+/* Around each call of OpenSSL that may move bytes. To empty a queue that is empty costs OpenSSL a
+ * fifth of what a small record does. */
 static void begin(struct mh__tls *tls, mh_str *in, mh_buf *out)
 {
     tls->in = in;
     tls->out = out;
     tls->out_err = 0;
-    ERR_clear_error();
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
 }
 
 static void end(struct mh__tls *tls)
 {
     tls->in = NULL;
     tls->out = NULL;
-    ERR_clear_error();
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
 }
 
 /* ---- words about certificates ---- */
@@ -420,6 +458,8 @@ static int say_ssl_error(struct mh__tls *tls, unsigned long code)
         return tls->err = MH_ERR_TLS;
     if (why == SSL_R_WRONG_VERSION_NUMBER && !tls->done)
         return give_up(tls, MH_ERR_TLS, no_tls);
+    if (why == SSL_R_NO_APPLICATION_PROTOCOL)
+        return give_up(tls, MH_ERR_TLS, "the peer offers other protocols than http/1.1 (ALPN)");
     if (why == SSL_R_TLSV1_ALERT_PROTOCOL_VERSION || why == SSL_R_UNSUPPORTED_PROTOCOL)
         return give_up(tls, MH_ERR_TLS, too_old);
     if (why < SSL_AD_REASON_OFFSET)
@@ -478,7 +518,8 @@ static const char *file_reason(unsigned long code)
         is_error(code, ERR_LIB_OSSL_DECODER, ERR_R_UNSUPPORTED))
         return "there is none in it";
     if (is_error(code, ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH) ||
-        is_error(code, ERR_LIB_X509, X509_R_KEY_TYPE_MISMATCH))
+        is_error(code, ERR_LIB_X509, X509_R_KEY_TYPE_MISMATCH) ||
+        is_error(code, ERR_LIB_SSL, SSL_R_NO_CERTIFICATE_ASSIGNED)) /* for a key of this kind */
         return "it is not that of the certificate";
     if (ERR_GET_REASON(code) == ERR_R_INTERRUPTED_OR_CANCELLED)
         return "it is locked by a password";
@@ -521,7 +562,8 @@ static int use_certificate(SSL_CTX *ctx, const char *cert_file, const char *key_
         return file_error("the certificate", cert_file, why);
     if (!key_file)
         key_file = cert_file;
-    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1)
+    if (SSL_CTX_use_PrivateKey_file(ctx, key_file, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1)
         return file_error("the key", key_file, why);
     return 0;
 }
@@ -552,6 +594,7 @@ static bool set_up_protocol(SSL_CTX *ctx)
     SSL_CTX_clear_options(ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS); /* an idle connection holds none */
     SSL_CTX_set_default_passwd_cb(ctx, on_want_password);
+    SSL_CTX_set_msg_callback(ctx, on_message);
     return SSL_CTX_get_min_proto_version(ctx) >= TLS1_2_VERSION ||
            SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1;
 }
@@ -570,19 +613,34 @@ static bool set_up(struct mh__tls_context *context, const SSL_METHOD *side)
     return context->ctx && set_up_method(context) && set_up_protocol(context->ctx);
 }
 
-static int context_new(struct mh__tls_context **out, const SSL_METHOD *side,
+static int context_new(struct mh__tls_context **out, const SSL_METHOD *(*side)(void),
                        char why[MH__TLS_WHY_MAX])
 {
+    why[0] = '\0';
+    ERR_clear_error();
+    if (!start_openssl())
+        return setup_error(why);
     struct mh__tls_context *context = mh__calloc(1, sizeof(*context));
     if (!context)
         return -ENOMEM;
     sessions_init(&context->sessions);
-    if (!set_up(context, side)) {
+    if (!set_up(context, side())) {
         mh__tls_context_free(context);
         return setup_error(why);
     }
     *out = context;
     return 0;
+}
+
+/* All of it, or nothing. */
+static int hand_over(struct mh__tls_context **out, struct mh__tls_context *context, int err)
+{
+    if (err == 0)
+        *out = context;
+    else
+        mh__tls_context_free(context);
+    ERR_clear_error();
+    return err;
 }
 
 static int set_up_client(SSL_CTX *ctx, const struct mh__tls_client_options *options,
@@ -601,6 +659,34 @@ static int set_up_client(SSL_CTX *ctx, const struct mh__tls_client_options *opti
     if (err == 0 && options->cert_file)
         err = use_certificate(ctx, options->cert_file, options->key_file, why);
     return err;
+}
+
+/* RFC 7301 section 3.2: whoever offers protocols, and not ours, is told that there is none. */
+static int on_protocols(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                        const unsigned char *in, unsigned in_len, void *user)
+{
+    (void)ssl;
+    (void)user;
+    unsigned char *chosen;
+    int found =
+        SSL_select_next_proto(&chosen, out_len, protocols, sizeof(protocols) - 1, in, in_len);
+    if (found != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* Sessions are in the tickets that clients keep; here nothing grows with their number. */
+static int set_up_server(SSL_CTX *ctx, const char *cert_file, const char *key_file,
+                         char why[MH__TLS_WHY_MAX])
+{
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_alpn_select_cb(ctx, on_protocols, NULL);
+    /* Early data can be replayed (RFC 8470 section 3): none. */
+    if (SSL_CTX_set_max_early_data(ctx, 0) != 1 || SSL_CTX_set_num_tickets(ctx, TICKETS) != 1 ||
+        SSL_CTX_set_session_id_context(ctx, protocols, sizeof(protocols) - 1) != 1)
+        return setup_error(why);
+    return use_certificate(ctx, cert_file, key_file, why);
 }
 
 /* ---- connections ---- */
@@ -647,13 +733,24 @@ static void offer_session(struct mh__tls *tls)
     SSL_SESSION_free(session);
 }
 
-/* RFC 8446 section 5.1: what a server says first is a handshake record, or an alert. */
-static bool may_be_tls(struct mh__tls *tls, mh_str in)
+/* A method and a space (RFC 9112 section 3). */
+static bool is_request(mh_str in)
+{
+    size_t len = 0;
+    while (len < in.len && in.ptr[len] >= 'A' && in.ptr[len] <= 'Z')
+        len++;
+    return len > 0 && len < in.len && in.ptr[len] == ' ';
+}
+
+/* RFC 8446 section 5.1: what a peer says first is a handshake record, or an alert. */
+static int check_first(struct mh__tls *tls, mh_str in)
 {
     if (tls->heard || in.len == 0)
-        return true;
+        return 0;
     tls->heard = true;
-    return in.ptr[0] == SSL3_RT_HANDSHAKE || in.ptr[0] == SSL3_RT_ALERT;
+    if (in.ptr[0] == SSL3_RT_HANDSHAKE || in.ptr[0] == SSL3_RT_ALERT)
+        return 0;
+    return give_up(tls, MH_ERR_TLS, is_request(in) ? no_tls_but_http : no_tls);
 }
 
 /* OpenSSL of late looks at this itself, and calls it a "bad extension". */
@@ -673,6 +770,13 @@ static int handshaken(struct mh__tls *tls)
     return check_protocol(tls);
 }
 
+/* Nothing more to say without input. OpenSSL would find out by means of a buffer for a record,
+ * which it gives back again. */
+static bool holds_nothing(const struct mh__tls *tls)
+{
+    return !SSL_has_pending(tls->ssl) && SSL_get_shutdown(tls->ssl) == 0;
+}
+
 /* All that `data` becomes, reserved at once. */
 static int reserve_records(mh_buf *out, size_t len)
 {
@@ -686,17 +790,20 @@ int mh__tls_client_context(struct mh__tls_context **out,
                            const struct mh__tls_client_options *options, char why[MH__TLS_WHY_MAX])
 {
     struct mh__tls_context *context = NULL;
-    why[0] = '\0';
-    ERR_clear_error();
-    int err = start_openssl() ? context_new(&context, TLS_client_method(), why) : setup_error(why);
+    int err = context_new(&context, TLS_client_method, why);
     if (err == 0)
         err = set_up_client(context->ctx, options, why);
-    ERR_clear_error();
+    return hand_over(out, context, err);
+}
+
+int mh__tls_server_context(struct mh__tls_context **out, const char *cert_file,
+                           const char *key_file, char why[MH__TLS_WHY_MAX])
+{
+    struct mh__tls_context *context = NULL;
+    int err = context_new(&context, TLS_server_method, why);
     if (err == 0)
-        *out = context;
-    else
-        mh__tls_context_free(context);
-    return err;
+        err = set_up_server(context->ctx, cert_file, key_file, why);
+    return hand_over(out, context, err);
 }
 
 void mh__tls_context_free(struct mh__tls_context *context)
@@ -734,6 +841,18 @@ int mh__tls_client(struct mh__tls **out, struct mh__tls_context *context, mh_str
     return tls ? 0 : -ENOMEM;
 }
 
+int mh__tls_server(struct mh__tls **out, struct mh__tls_context *context)
+{
+    ERR_clear_error();
+    struct mh__tls *tls = tls_new(context, MH_STR(""), 0);
+    if (tls) {
+        SSL_set_accept_state(tls->ssl);
+        *out = tls;
+    }
+    ERR_clear_error();
+    return tls ? 0 : -ENOMEM;
+}
+
 void mh__tls_free(struct mh__tls *tls)
 {
     if (!tls)
@@ -744,10 +863,8 @@ void mh__tls_free(struct mh__tls *tls)
 
 int mh__tls_handshake(struct mh__tls *tls, mh_str *in, mh_buf *out)
 {
-    if (tls->err < 0)
+    if (tls->err < 0 || check_first(tls, *in) < 0)
         return tls->err;
-    if (!may_be_tls(tls, *in))
-        return give_up(tls, MH_ERR_TLS, no_tls);
     begin(tls, in, out);
     int ret = SSL_do_handshake(tls->ssl);
     int result = ret == 1 ? handshaken(tls) : outcome(tls, ret);
@@ -764,9 +881,15 @@ ssize_t mh__tls_read(struct mh__tls *tls, mh_str *in, void *data, size_t cap, mh
     if (tls->err < 0)
         return tls->err;
     assert(tls->done);
+    if (in->len == 0 && holds_nothing(tls)) {
+        tls->updates = 0;
+        return 0;
+    }
     begin(tls, in, out);
     int ret = SSL_read_ex(tls->ssl, data, cap, &count);
     ssize_t result = ret == 1 ? (ssize_t)count : outcome(tls, ret);
+    if (result == 0 && floods(tls))
+        result = give_up(tls, MH_ERR_TLS, "too many key updates");
     end(tls);
     return result;
 }

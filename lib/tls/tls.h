@@ -29,6 +29,11 @@ struct mh__tls_client_options {
 MH_CHECK int mh__tls_client_context(struct mh__tls_context **out,
                                     const struct mh__tls_client_options *options,
                                     char why[MH__TLS_WHY_MAX]);
+/* Of a server: TLS 1.2 and later; of ALPN "http/1.1" is taken (a client that offers others alone is
+ * refused, RFC 7301 section 3.2); tickets. key_file may be NULL: in cert_file. Errors as above. */
+MH_CHECK int mh__tls_server_context(struct mh__tls_context **out, const char *cert_file,
+                                    const char *key_file, char why[MH__TLS_WHY_MAX]);
+
 /* After its connections. NULL is fine. */
 void mh__tls_context_free(struct mh__tls_context *context);
 
@@ -38,6 +43,8 @@ void mh__tls_context_free(struct mh__tls_context *context);
  * or -EINVAL for a host that is empty, longer than 255 bytes, or has a NUL in it. */
 MH_CHECK int mh__tls_client(struct mh__tls **out, struct mh__tls_context *context, mh_str host,
                             uint16_t port);
+/* A server's end. -ENOMEM. */
+MH_CHECK int mh__tls_server(struct mh__tls **out, struct mh__tls_context *context);
 void mh__tls_free(struct mh__tls *tls); /* NULL is fine */
 
 /* Go on with the handshake: takes from the front of *in what came from the peer, appends to *out

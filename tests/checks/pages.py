@@ -189,7 +189,7 @@ def local_programs(page):
     """The examples that need no network, as programs."""
     programs = [whole(code).replace("void example(void)\n", "int main(void)\n")
                 for code in examples(page)]
-    network = r"\bmh_(get|get_once|client_\w+|listen|accept)\("
+    network = r"\bmh_(get|get_once|client_\w+|listen|accept|serve|server_run)\("
     return [code for code in programs if "int main(" in code and not re.search(network, code)]
 
 
@@ -220,24 +220,40 @@ def _():
     expect_nothing([page for page in PAGES if page.endswith(".3") and "thread" not in PAGES[page]])
 
 
-INSIDE = ["client/client.h", "http/coding.h", "loop/*.h", "net/net.h", "tls/tls.h"]
+INSIDE = "".join(read(path) for path in sorted(glob.glob(SOURCE + "/lib/*/*.h")))
+# What one file of lib/ alone knows, and somebody outside may notice.
+ALONE = {"http/coding.c": ["BETWEEN_MAX"], "http/coding_zstd.c": ["WINDOW_LOG_MAX"],
+         "net/socket.c": ["SEND_FILE_MAX"],
+         "server/carrier.c": ["CIPHER_KEPT_MAX", "CIPHER_MAX", "PLAIN_SIZE"],
+         "server/inproc.c": ["UPLOAD_PIECE"],
+         "tls/openssl.c": ["KEY_UPDATES_MAX", "SESSIONS_PER_PEER_MAX"]}
+LIMIT = (r"MH_\w*(?:_MAX|_MS|_MIN|_SIZE|_SLICE|_ROOM|_PIECES|_STEPS|_BUCKETS|"
+         r"_BYTES|BACKLOG)")
+
+
+def defined(text, names):
+    """(name, value) of the macros that a pattern fits."""
+    return re.findall(rf"^#define ({names}) +(\([^)]*\)|\S+)", text.replace("\\\n", ""), re.M)
 
 
 def constants():
-    """NAME: value, of every limit in the headers."""
-    inside = [path for name in INSIDE for path in sorted(glob.glob(f"{SOURCE}/lib/{name}"))]
-    text = (HEADER + "".join(read(path) for path in inside)).replace("\\\n", "")
-    found = re.findall(r"^#define (MH_\w*(?:_MAX|_MS|_MIN|_SIZE|_SLICE|_ROOM|_PIECES|_BUCKETS|"
-                       r"_BYTES|BACKLOG)) +(\([^)]*\)|\S+)", text, re.M)
+    """NAME: value, of every limit in the headers, and of those in ALONE."""
+    found = defined(HEADER + INSIDE, LIMIT)
+    for path, names in ALONE.items():
+        found += defined(read(f"{SOURCE}/lib/{path}"), "|".join(names))
     found = {name: re.sub(r"(?<=\d)u\b", "", value) for name, value in found}
-    return {name: ast_value(found.get(value, value)) for name, value in found.items()}
+    return {name: ast_value(value, found) for name, value in found.items()}
 
 
-def ast_value(text):
-    """12, (64 << 10)"""
+def ast_value(text, found):
+    """12, (64 << 10), OTHER, (OTHER - 4)"""
     def value(node):
+        if isinstance(node, ast.Name):
+            return ast_value(found[node.id], found)
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift):
             return value(node.left) << value(node.right)
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+            return value(node.left) - value(node.right)
         return node.value
 
     return value(ast.parse(text.strip(), mode="eval").body)
@@ -248,7 +264,7 @@ UNITS = {"": 1, "ms": 1, "s": 1000, "KiB": 1024, "MiB": 1 << 20}
 
 @case("minihttp.7 lists every limit with its value")
 def _():
-    rows = re.findall(r"^\.It Dv (MH_\w+) Ta (\d+) ?(\w*) Ta", PAGES["minihttp.7"], re.M)
+    rows = re.findall(r"^\.It Dv ([A-Z]\w+) Ta (\d+) ?(\w*) Ta", PAGES["minihttp.7"], re.M)
     shown = {name: int(number) * UNITS[unit] for name, number, unit in rows}
     assert shown == constants(), sorted(shown.items() ^ constants().items())
 
@@ -273,7 +289,9 @@ def _():
     for type_name, page in {"mh_buf": "mh_buf.3", "mh_url": "mh_url.3", "mh_fetch": "mh_client_fetch.3",
                             "mh_client_options": "mh_client.3",
                             "mh_response": "mh_response.3", "mh_timings": "mh_response.3",
-                            "mh_request": "mh_respond.3",
+                            "mh_request": "mh_request.3", "mh_route": "mh_serve_routes.3",
+                            "mh_files": "mh_serve_files.3",
+                            "mh_server_options": "mh_server.3",
                             "mh_h1_head": "mh_h1.3", "mh_h1_view": "mh_h1.3",
                             "mh_h1_fault": "mh_h1.3"}.items():
         text = "\n".join(re.findall(r"^\.It (.*)$", PAGES[page], re.M))

@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from harness import SOURCE, case, main
 
 SHARED, CORE = sys.argv[1:3]
-SHARED_MAX = 128000  # bytes, stripped, with everything built in: small is a promise of the README
+SHARED_MAX = 160 << 10  # bytes, stripped, with everything built in: small is a promise of the README
 
 
 def read(path):

@@ -1,7 +1,7 @@
 /* faults.c: every call that can fail fails in turn.
  *
  *   faults GROUP|SCENARIO...            base, http, loop, client, fetch, many, secure,
- *                                       server, programs
+ *                                       server, serve, programs
  *   faults SCENARIO N only|after ERROR  one run again, as a failure printed it
  *   faults weather [FIRST [COUNT]]      calls interrupted, refused for now, cut short: by seeds
  *   faults SCENARIO weather SEED        one of these again
@@ -351,10 +351,11 @@ static int conduct(const struct scenario *scenario, struct plan plan, uint64_t l
 static const struct {
     const char *name;
     const struct scenario *scenarios;
-} groups[] = {
-    {"base", base_scenarios},     {"http", http_scenarios},     {"loop", loop_scenarios},
-    {"client", client_scenarios}, {"fetch", fetch_scenarios},   {"many", many_scenarios},
-    {"secure", secure_scenarios}, {"server", server_scenarios}, {"programs", program_scenarios}};
+} groups[] = {{"base", base_scenarios},     {"http", http_scenarios},
+              {"loop", loop_scenarios},     {"client", client_scenarios},
+              {"fetch", fetch_scenarios},   {"many", many_scenarios},
+              {"secure", secure_scenarios}, {"server", server_scenarios},
+              {"serve", serve_scenarios},   {"programs", program_scenarios}};
 
 #define GROUPS (sizeof(groups) / sizeof(groups[0]))
 #define GROUPS_CALM 2 /* the first ones make no system call, so there is no weather for them */

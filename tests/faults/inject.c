@@ -85,9 +85,11 @@ static const struct {
                           {"SO_ERROR=ECONNREFUSED", ECONNREFUSED, HAPPENS, false},
                           {"SO_ERROR=ETIMEDOUT", ETIMEDOUT, HAPPENS, false},
                           {"SO_ERROR=EHOSTUNREACH", EHOSTUNREACH, HAPPENS, false}}},
+    [CALL_IOCTL] = {"ioctl", {{"EINVAL", EINVAL, FAILS, false}}},
     [CALL_GETPEERNAME] = {"getpeername",
                           {{"ENOTCONN", ENOTCONN, FAILS, false},
                            {"ENOBUFS", ENOBUFS, FAILS, false}}},
+    [CALL_GETSOCKNAME] = {"getsockname", {{"ENOBUFS", ENOBUFS, FAILS, false}}},
     [CALL_FCNTL64] = {"fcntl64", {{"EPERM", EPERM, FAILS, false}}},
     [CALL_SHUTDOWN] = {"shutdown", {{"ENOTCONN", ENOTCONN, FAILS, false}}},
     [CALL_CLOSE] = {"close", {{"EINTR", EINTR, HAPPENS, true}, {"EIO", EIO, HAPPENS, true}}},
@@ -121,6 +123,49 @@ static const struct {
     [CALL_EVENTFD_READ] = {"read",
                            {{"EINTR", EINTR, FAILS, true}, {"EAGAIN", EAGAIN, FAILS, true}}},
     [CALL_EVENTFD_WRITE] = {"write", {{"EAGAIN", EAGAIN, HAPPENS, true}}},
+    [CALL_OPEN64] = {"open64",
+                     {{"EMFILE", EMFILE, FAILS, false},
+                      {"ENFILE", ENFILE, FAILS, false},
+                      {"EACCES", EACCES, FAILS, false},
+                      {"ENOMEM", ENOMEM, FAILS, false}}},
+    [CALL_OPENAT64] = {"openat64",
+                       {{"EMFILE", EMFILE, FAILS, false},
+                        {"EACCES", EACCES, FAILS, false},
+                        {"ELOOP", ELOOP, FAILS, false},
+                        {"ENOMEM", ENOMEM, FAILS, false}}},
+    [CALL_SYSCALL] = {"syscall",
+                      {{"EMFILE", EMFILE, FAILS, false},
+                       {"ENFILE", ENFILE, FAILS, false},
+                       {"EACCES", EACCES, FAILS, false},
+                       {"EXDEV", EXDEV, FAILS, false},
+                       {"ENOMEM", ENOMEM, FAILS, false},
+                       {"ENOSYS", ENOSYS, FAILS, false},
+                       {"EPERM", EPERM, FAILS, false},
+                       {"EINTR", EINTR, FAILS, true},
+                       {"EAGAIN", EAGAIN, FAILS, false}}},
+    [CALL_FSTAT64] = {"fstat64", {{"ENOMEM", ENOMEM, FAILS, false}, {"EIO", EIO, FAILS, false}}},
+    [CALL_FSTATAT64] = {"fstatat64",
+                        {{"ENOENT", ENOENT, FAILS, false}, {"ENOMEM", ENOMEM, FAILS, false}}},
+    [CALL_GETDENTS64] = {"getdents64",
+                         {{"ENOENT", ENOENT, FAILS, false}, {"EIO", EIO, FAILS, false}}},
+    [CALL_PREAD64] = {"pread64",
+                      {{"EIO", EIO, FAILS, false},
+                       {"EOF", 0, ENDS, false},
+                       {"EINTR", EINTR, FAILS, true},
+                       {"SHORT", 1, CUT, true}}},
+    [CALL_SENDFILE64] = {"sendfile64",
+                         {{"EPIPE", EPIPE, BREAKS, false},
+                          {"ECONNRESET", ECONNRESET, BREAKS, false},
+                          {"EIO", EIO, FAILS, false},
+                          {"ENOMEM", ENOMEM, FAILS, false},
+                          {"EOF", 0, ENDS, false},
+                          {"EINTR", EINTR, FAILS, true},
+                          {"EAGAIN", EAGAIN, FAILS, true},
+                          {"SHORT", 1, CUT, true}}},
+    [CALL_SIGNALFD] = {"signalfd",
+                       {{"EMFILE", EMFILE, FAILS, false}, {"ENOMEM", ENOMEM, FAILS, false}}},
+    [CALL_SCHED_GETAFFINITY] = {"sched_getaffinity", {{"EINVAL", EINVAL, FAILS, false}}},
+    [CALL_GETRANDOM] = {"getrandom", {{"ENOSYS", ENOSYS, FAILS, false}}},
     [CALL_FOPEN64] = {"fopen64",
                       {{"EMFILE", EMFILE, FAILS, false},
                        {"EACCES", EACCES, FAILS, false},
@@ -239,6 +284,11 @@ int inject_variants(enum call call)
     return count;
 }
 
+enum mode inject_mode(void)
+{
+    return run->plan.mode;
+}
+
 bool inject_was(int error)
 {
     return error > 0 && error < 256 && atomic_load(&run->errors[error]);
@@ -304,7 +354,7 @@ static const struct fault *named(enum call call, const char *name)
 /* A call that carries bytes. */
 static bool sends(enum call call)
 {
-    return call == CALL_SEND || call == CALL_SENDMSG;
+    return call == CALL_SEND || call == CALL_SENDMSG || call == CALL_SENDFILE64;
 }
 
 static const struct fault *first(enum call call, const struct plan *plan, int n)

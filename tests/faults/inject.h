@@ -27,7 +27,9 @@ enum call {
     CALL_SENDMSG,
     CALL_SETSOCKOPT,
     CALL_GETSOCKOPT,
+    CALL_IOCTL,
     CALL_GETPEERNAME,
+    CALL_GETSOCKNAME,
     CALL_FCNTL64,
     CALL_SHUTDOWN,
     CALL_CLOSE,
@@ -43,6 +45,17 @@ enum call {
     CALL_EVENTFD,
     CALL_EVENTFD_READ,
     CALL_EVENTFD_WRITE,
+    CALL_OPEN64,
+    CALL_OPENAT64,
+    CALL_SYSCALL,
+    CALL_FSTAT64,
+    CALL_FSTATAT64,
+    CALL_GETDENTS64,
+    CALL_PREAD64,
+    CALL_SENDFILE64,
+    CALL_SIGNALFD,
+    CALL_SCHED_GETAFFINITY,
+    CALL_GETRANDOM,
 
     CALL_FOPEN64,
     CALL_RENAME,
@@ -112,6 +125,7 @@ int inject_waits(void);               /* of those that wait for another thread *
 const struct fault *inject_hit(void); /* the first fault; NULL: call n was not reached */
 enum call inject_hit_call(void);      /* ... and whose it was */
 int inject_variants(enum call call);  /* how many faults it has */
+enum mode inject_mode(void);          /* of this run */
 bool inject_was(int error);           /* did a hard fault with this errno happen? */
 bool inject_was_call(enum call call); /* did this call fail? */
 bool inject_was_storm(void);          /* has a soft fault come again and again? */

@@ -8,9 +8,10 @@
 
 #include <minihttp.h>
 
-#define SKIP INT_MIN      /* this machine cannot (no IPv6) */
-#define EXIT_1 (-10001)   /* a program failed, and said why in one line */
-#define GRUMBLED (-10002) /* a server went on; its log says what it could not do, or has a gap */
+#define SKIP INT_MIN         /* this machine cannot (no IPv6) */
+#define EXIT_1 (-10001)      /* a program failed, and said why in one line */
+#define GRUMBLED (-10002)    /* a server went on; its log says what it could not do, or has a gap */
+#define SERVED_LESS (-10003) /* a peer got another answer, or none, and an end that it can see */
 
 struct scenario {
     const char *name;
@@ -27,7 +28,7 @@ struct scenario {
 /* Each ends with one without a name. */
 extern const struct scenario base_scenarios[], http_scenarios[], loop_scenarios[],
     client_scenarios[], fetch_scenarios[], many_scenarios[], secure_scenarios[], server_scenarios[],
-    program_scenarios[];
+    serve_scenarios[], program_scenarios[];
 
 /* Write down what came out: two runs with the same result have written the same. */
 void note(const char *fmt, ...) MH_PRINTF(1, 2);

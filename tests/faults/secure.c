@@ -1,6 +1,6 @@
 /* secure.c: fetching by https, from a peer made with OpenSSL directly. What OpenSSL allocates for
  * itself is not counted; what stands around it is. */
-#include <minihttp/client.h>
+#include <minihttp/server.h>
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -81,7 +81,11 @@ static void prepare(void)
 static void put_certificate(void)
 {
     FILE *file = fopen(peer.cert_path, "w");
-    must(file && PEM_write_X509(file, peer.cert) && fclose(file) == 0, "the file");
+    must(file && PEM_write_X509(file, peer.cert) &&
+             PEM_write_PrivateKey(file, SSL_CTX_get0_privatekey(peer.ctx), NULL, NULL, 0, NULL,
+                                  NULL) &&
+             fclose(file) == 0,
+         "the file");
 }
 
 static bool answer(SSL *ssl)
@@ -212,9 +216,101 @@ static int secure_closed(void)
     return conduct(true);
 }
 
+/* ---- a server: our own client visits it, and is not counted ---- */
+
+static struct {
+    mh_server *server;
+    int status[3];
+    bool was_calm; /* nothing had failed when it asked for the last time */
+    pthread_t thread;
+} guest;
+
+static void ask(mh_client *client, int *status)
+{
+    mh_response res = {0};
+    int ms = inject_mode() == MODE_AFTER ? 300 : TIMEOUT_MS;
+    const mh_fetch fetch = {.url = "https://" NAME "/", .timeout_ms = ms};
+    *status = mh_client_fetch(client, &fetch, &res);
+    check(*status < 0 || *status >= 500 || mh_str_equal(mh_buf_str(&res.body), KIB_));
+    mh_response_free(&res);
+}
+
+static void *be_guest(void *arg)
+{
+    char address[64];
+    const char *const addresses[] = {address, NULL};
+    mh_client *client;
+    snprintf(address, sizeof(address), NAME ":443=127.0.0.1:%d", mh_server_port(guest.server));
+    const mh_client_options options = {
+        .proxy = "", .ca_file = peer.cert_path, .addresses = addresses};
+    must(mh_client_new(&client, &options) == 0, "a client");
+    for (int i = 0; i < 3; i++) {
+        guest.was_calm = !inject_hit();
+        ask(client, &guest.status[i]);
+    }
+    mh_client_free(client);
+    mh_server_stop(guest.server);
+    if (inject_mode() == MODE_AFTER)
+        mh_server_stop(guest.server);
+    return arg;
+}
+
+static int reply(mh_request *req)
+{
+    return mh_reply_borrow(req, 200, "text/plain", KIB_, sizeof(KIB_) - 1);
+}
+
+static int open_server(mh_loop **loop)
+{
+    const mh_server_options options = {.address = "127.0.0.1:0",
+                                       .handler = reply,
+                                       .stop_timeout_ms = 500,
+                                       .cert_file = peer.cert_path};
+    guest.server = NULL;
+    int err = mh_loop_new(loop);
+    if (err == 0)
+        err = mh_server_new(&guest.server, &options);
+    return err < 0 ? err : mh_server_attach(guest.server, *loop);
+}
+
+static int judge_guest(void)
+{
+    bool good = true;
+    for (int i = 0; i < 3; i++)
+        good = good && guest.status[i] == 200;
+    if (inject_mode() == MODE_CALM)
+        check(good);
+    if (inject_mode() == MODE_ONLY)
+        check(guest.status[2] == 200 || guest.was_calm);
+    return good ? 0 : SERVED_LESS;
+}
+
+static int secure_server(void)
+{
+    mh_loop *loop;
+    int result;
+    prepare();
+    put_certificate();
+    COUNTED(result = open_server(&loop));
+    if (result == 0) {
+        must(pthread_create(&guest.thread, NULL, be_guest, NULL) == 0, "a thread");
+        COUNTED(result = mh_loop_run(loop, -1));
+        pthread_join(guest.thread, NULL);
+        check(result == 0);
+        result = judge_guest();
+    }
+    COUNTED(mh_server_free(guest.server); mh_loop_free(loop));
+    unlink(peer.cert_path);
+    return result;
+}
+
 /* A peer that is cut off in the middle of a record or of the handshake. */
 const struct scenario secure_scenarios[] = {
     {.name = "secure_kept", .run = secure_kept, .also = {MH_ERR_TLS, MH_ERR_CLOSED}},
     {.name = "secure_closed", .run = secure_closed, .also = {MH_ERR_TLS, MH_ERR_CLOSED}},
+    {.name = "secure_server",
+     .run = secure_server,
+     .also = {SERVED_LESS, MH_ERR_TLS},
+     .endless = true},
     {0},
 };

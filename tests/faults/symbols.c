@@ -12,7 +12,8 @@ static const char wrapped[] = " " WRAPPED " ";
 
 static const char harmless[] =
     /* computes */
-    " memchr memcmp memcpy memmove memrchr memset strchr strcmp strlen strnlen strstr"
+    " memchr memcmp memcpy memmove memrchr memset strchr strcmp strcspn strlen"
+    " strncmp strnlen strstr __sched_cpucount"
     " vsnprintf inet_ntop inet_pton getenv"
     " strerrordesc_np strerrorname_np gai_strerror"
     /* cannot fail with what it is given, on Linux with glibc */
@@ -20,7 +21,8 @@ static const char harmless[] =
     " pthread_attr_setstacksize pthread_cond_init"
     " pthread_cond_destroy pthread_cond_signal pthread_condattr_init pthread_condattr_destroy"
     " pthread_condattr_setclock pthread_mutex_init pthread_mutex_destroy pthread_mutex_lock"
-    " pthread_mutex_unlock pthread_sigmask sigfillset"
+    " pthread_mutex_unlock pthread_join pthread_sigmask sigaddset sigemptyset sigfillset"
+    " sigismember sigpending sigtimedwait"
     /* computes, and allocates through base/mem.c */
     " inflate inflateEnd inflateInit2_ inflateReset inflateReset2"
     " BrotliDecoderCreateInstance BrotliDecoderDecompressStream BrotliDecoderDestroyInstance"

@@ -1,10 +1,13 @@
 /* wrap.c: stands between the library and the system. The linker sends every call of these functions
  * here (--wrap, see meson.build); those of threads that are not counted go straight on. */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,8 +15,12 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -255,9 +262,20 @@ WRAP(int, getsockopt, int fd, int level, int name, void *value, socklen_t *len)
     return result;
 }
 
+/* Only what has not been acknowledged is asked for. */
+WRAP(int, ioctl, int fd, unsigned long what, void *value)
+{
+    return fails(inject_due(CALL_IOCTL)) ? -1 : __real_ioctl(fd, what, value);
+}
+
 WRAP(int, getpeername, int fd, struct sockaddr *addr, socklen_t *len)
 {
     return fails(inject_due(CALL_GETPEERNAME)) ? -1 : __real_getpeername(fd, addr, len);
+}
+
+WRAP(int, getsockname, int fd, struct sockaddr *addr, socklen_t *len)
+{
+    return fails(inject_due(CALL_GETSOCKNAME)) ? -1 : __real_getsockname(fd, addr, len);
 }
 
 WRAP(int, shutdown, int fd, int how)
@@ -334,6 +352,92 @@ WRAP(int, lstat64, const char *path, struct stat64 *out)
 WRAP(int, unlink, const char *path)
 {
     return fails(inject_due(CALL_UNLINK)) ? -1 : __real_unlink(path);
+}
+
+WRAP(int, open64, const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return fails(inject_due(CALL_OPEN64)) ? -1 : __real_open64(path, flags, mode);
+}
+
+WRAP(int, openat64, int directory, const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return fails(inject_due(CALL_OPENAT64)) ? -1 : __real_openat64(directory, path, flags, mode);
+}
+
+/* The library calls openat2() by its number, and nothing else. */
+WRAP(long, syscall, long number, ...)
+{
+    va_list args;
+    va_start(args, number);
+    long a = va_arg(args, long), b = va_arg(args, long), c = va_arg(args, long),
+         d = va_arg(args, long);
+    va_end(args);
+    bool ours = number == SYS_openat2 && inject_counted();
+    return ours && fails(inject_due(CALL_SYSCALL)) ? -1 : __real_syscall(number, a, b, c, d);
+}
+
+WRAP(int, fstat64, int fd, struct stat64 *out)
+{
+    return fails(inject_due(CALL_FSTAT64)) ? -1 : __real_fstat64(fd, out);
+}
+
+WRAP(int, fstatat64, int directory, const char *path, struct stat64 *out, int flags)
+{
+    return fails(inject_due(CALL_FSTATAT64)) ? -1 : __real_fstatat64(directory, path, out, flags);
+}
+
+WRAP(ssize_t, getdents64, int fd, void *buf, size_t cap)
+{
+    return fails(inject_due(CALL_GETDENTS64)) ? -1 : __real_getdents64(fd, buf, cap);
+}
+
+WRAP(ssize_t, pread64, int fd, void *buf, size_t cap, off64_t offset)
+{
+    const struct fault *fault = inject_due(CALL_PREAD64);
+    if (fails(fault))
+        return -1;
+    if (fault && fault->how == ENDS)
+        return 0;
+    if (fault && fault->how == CUT && (size_t)fault->value < cap)
+        cap = (size_t)fault->value;
+    return __real_pread64(fd, buf, cap, offset);
+}
+
+/* An end is that of a file that was cut meanwhile. */
+WRAP(ssize_t, sendfile64, int fd, int file, off64_t *offset, size_t len)
+{
+    const struct fault *fault = inject_due(CALL_SENDFILE64);
+    if (fails(fault))
+        return broken(fault, fd);
+    if (fault && fault->how == ENDS)
+        return 0;
+    if (fault && (size_t)fault->value < len)
+        len = (size_t)fault->value;
+    return __real_sendfile64(fd, file, offset, len);
+}
+
+WRAP(int, signalfd, int fd, const sigset_t *set, int flags)
+{
+    return fails(inject_due(CALL_SIGNALFD)) ? -1 : __real_signalfd(fd, set, flags);
+}
+
+WRAP(int, sched_getaffinity, pid_t pid, size_t size, cpu_set_t *set)
+{
+    return fails(inject_due(CALL_SCHED_GETAFFINITY)) ? -1
+                                                     : __real_sched_getaffinity(pid, size, set);
+}
+
+WRAP(ssize_t, getrandom, void *buf, size_t len, unsigned flags)
+{
+    return fails(inject_due(CALL_GETRANDOM)) ? -1 : __real_getrandom(buf, len, flags);
 }
 
 WRAP(FILE *, fopen64, const char *path, const char *mode)

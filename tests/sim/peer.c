@@ -613,7 +613,7 @@ static void closed(struct sim_conn *conn)
     conn->user = NULL;
 }
 
-const struct sim_service peer_service = {opened, received, closed};
+const struct sim_service peer_service = {.opened = opened, .received = received, .closed = closed};
 
 void peer_begin(uint64_t seed, struct peer_job *(*find)(unsigned id))
 {

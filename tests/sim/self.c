@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "mem.h"
@@ -41,7 +43,8 @@ static void echo_closed(struct sim_conn *conn)
     echo.closed++;
 }
 
-static const struct sim_service echo_service = {echo_opened, echo_received, echo_closed};
+static const struct sim_service echo_service = {
+    .opened = echo_opened, .received = echo_received, .closed = echo_closed};
 
 /* ---- a client ---- */
 
@@ -399,6 +402,371 @@ static void receives_nothing(void)
     end(&talk);
 }
 
+/* ---- the library as a server: a service dials, and what it sends is sent back ---- */
+
+struct host {
+    struct mh__listener listener;
+    struct mh__socket socket;
+    struct mh__attachment attachment;
+    mh_loop *loop;
+    int fd;   /* that it listens on */
+    int file; /* that it sends behind what it sends back; -1: none */
+    bool turns_away;
+    char back[TEXT_SIZE];
+    size_t len;
+    int accepted, sent, released, failed, nudged;
+    int fail_err, sent_err;
+    ssize_t end; /* 1: not yet */
+};
+
+static struct {
+    int opened, ended, closed;
+    char back[3 * TEXT_SIZE];
+    size_t len;
+    bool quiet; /* says nothing by itself */
+    bool reset;
+} dialler;
+
+static char text[TEXT_SIZE];
+
+static void dialler_opened(struct sim_conn *conn)
+{
+    dialler.opened++;
+    if (!dialler.quiet)
+        sim_send(conn, text, TEXT_SIZE);
+}
+
+static void dialler_received(struct sim_conn *conn, const char *data, size_t len)
+{
+    (void)conn;
+    CHECK(len <= sizeof(dialler.back) - dialler.len && dialler.ended == 0 && dialler.closed == 0);
+    memcpy(dialler.back + dialler.len, data, len);
+    dialler.len += len;
+}
+
+static void dialler_ended(struct sim_conn *conn)
+{
+    (void)conn;
+    dialler.ended++;
+}
+
+static void dialler_closed(struct sim_conn *conn)
+{
+    dialler.closed++;
+    dialler.reset = conn->reset;
+}
+
+static const struct sim_service dialler_service = {.opened = dialler_opened,
+                                                   .received = dialler_received,
+                                                   .ended = dialler_ended,
+                                                   .closed = dialler_closed};
+
+static struct host *host_of(struct mh__socket *socket)
+{
+    return MH__CONTAINER(socket, struct host, socket);
+}
+
+static void send_back(struct host *host)
+{
+    struct iovec pieces[2] = {{host->back, 10}, {host->back + 10, TEXT_SIZE - 10}};
+    int result = host->file < 0
+                     ? mh__socket_send(&host->socket, pieces, 2)
+                     : mh__socket_send_file(&host->socket, pieces, 2, host->file, 100, TEXT_SIZE);
+    host->sent += result == 1;
+    if (result < 0)
+        host->sent_err = result;
+}
+
+static void host_received(struct mh__socket *socket, const char *data, ssize_t len)
+{
+    struct host *host = host_of(socket);
+    CHECK(host->end == 1);
+    if (len <= 0) {
+        host->end = len;
+        return;
+    }
+    CHECK((size_t)len <= TEXT_SIZE - host->len);
+    memcpy(host->back + host->len, data, (size_t)len);
+    host->len += (size_t)len;
+    if (host->len == TEXT_SIZE)
+        send_back(host);
+}
+
+static void host_sent(struct mh__socket *socket, int err)
+{
+    struct host *host = host_of(socket);
+    CHECK(host->sent == 0 && host->sent_err == 0);
+    host->sent += err == 0;
+    host->sent_err = err;
+}
+
+static void host_released(struct mh__socket *socket)
+{
+    host_of(socket)->released++;
+}
+
+static const struct mh__socket_events host_events = {NULL, host_received, host_sent, host_released};
+
+static void host_accepted(struct mh__listener *listener, int fd, const struct mh__address *from)
+{
+    struct host *host = MH__CONTAINER(listener, struct host, listener);
+    CHECK(from->addr.ss_family == AF_INET && from->len > 0);
+    host->accepted++;
+    if (host->turns_away) {
+        mh__descriptor_close(fd);
+        return;
+    }
+    mh__socket_adopt(&host->socket, host->loop, &host_events, fd);
+    CHECK(mh__socket_receive(&host->socket, true) == 0);
+    CHECK(host->len == 0 && host->end == 1);
+}
+
+static void host_failed(struct mh__listener *listener, int err)
+{
+    struct host *host = MH__CONTAINER(listener, struct host, listener);
+    host->failed++;
+    host->fail_err = err;
+}
+
+static void host_nudged(struct mh__attachment *attachment)
+{
+    MH__CONTAINER(attachment, struct host, attachment)->nudged++;
+}
+
+static void host_detached(struct mh__attachment *attachment)
+{
+    (void)attachment;
+}
+
+static void open_loop(struct host *host, int fd)
+{
+    static const struct mh__listener_events listener_events = {host_accepted, host_failed};
+    *host = (struct host){.fd = fd, .file = -1, .end = 1};
+    CHECK(mh_loop_new(&host->loop) == 0);
+    mh__loop_hold(host->loop);
+    host->attachment.detached = host_detached;
+    host->attachment.nudged = host_nudged;
+    mh__loop_attach(host->loop, &host->attachment);
+    CHECK(mh__listener_open(&host->listener, host->loop, &listener_events, fd) == 0);
+}
+
+static void begin_host(struct host *host, uint64_t seed)
+{
+    sim_begin(seed);
+    memset(&dialler, 0, sizeof(dialler));
+    for (size_t i = 0; i < TEXT_SIZE; i++)
+        text[i] = (char)random_next(&sim.random);
+    open_loop(host, sim_listen());
+}
+
+static void close_loop(struct host *host)
+{
+    mh__listener_close(&host->listener);
+    mh__loop_release(host->loop);
+    mh_loop_free(host->loop);
+}
+
+static void end_host(struct host *host)
+{
+    close_loop(host);
+    sim_shut(host->fd);
+    sim_settle();
+    sim_end();
+    passed++;
+}
+
+static void turn_host(struct host *host, const int *still_zero)
+{
+    while (*still_zero == 0)
+        CHECK(mh__loop_turn(host->loop, -1) == 0);
+}
+
+static int file_of(const char *bytes, size_t len)
+{
+    int fd = memfd_create("file", 0);
+    CHECK(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
+    return fd;
+}
+
+/* What was dialled is sent back, and the bytes of a file behind it, whatever the weather. */
+static void serves(uint64_t seed)
+{
+    struct host host;
+    char bytes[100 + TEXT_SIZE + 100];
+    begin_host(&host, seed);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)random_next(&sim.random);
+    host.file = file_of(bytes, sizeof(bytes));
+    bad_weather();
+    sim_dial(host.fd, &dialler_service, NULL);
+    turn_host(&host, &host.sent);
+    CHECK(host.accepted == 1 && dialler.opened == 1 && host.socket.file_left == 0);
+    mh__socket_finish(&host.socket);
+    while (dialler.ended == 0)
+        CHECK(mh__loop_turn(host.loop, 1) == 0);
+    CHECK(dialler.len == 2 * TEXT_SIZE && memcmp(dialler.back, text, TEXT_SIZE) == 0);
+    CHECK(memcmp(dialler.back + TEXT_SIZE, bytes + 100, TEXT_SIZE) == 0);
+    mh__socket_close(&host.socket);
+    turn_host(&host, &host.released);
+    close(host.file);
+    end_host(&host);
+    CHECK(dialler.closed == 1 && !dialler.reset);
+}
+
+static void serves_in_all_weathers(void)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++)
+        serves(seed);
+}
+
+/* At once where there is room for all of it, else when its end is found. */
+static void file_that_is_short(void)
+{
+    for (uint32_t window = 0; window < 3000; window += 2000) {
+        struct host host;
+        begin_host(&host, 1);
+        sim.weather.window = window;
+        host.file = file_of("short", 5);
+        sim_dial(host.fd, &dialler_service, NULL);
+        turn_host(&host, &host.sent_err);
+        CHECK(host.sent_err == MH_ERR_CLOSED && host.sent == 0);
+        struct iovec piece = {text, 1};
+        CHECK(mh__socket_send(&host.socket, &piece, 1) == MH_ERR_CLOSED);
+        mh__socket_close(&host.socket);
+        close(host.file);
+        end_host(&host);
+    }
+}
+
+/* After our end the other side's bytes still come. */
+static void finished_on_one_side(void)
+{
+    struct host host;
+    begin_host(&host, 1);
+    dialler.quiet = true;
+    struct sim_conn *conn = sim_dial(host.fd, &dialler_service, NULL);
+    turn_host(&host, &host.accepted);
+    mh__socket_finish(&host.socket);
+    while (dialler.ended == 0)
+        CHECK(mh__loop_turn(host.loop, 1) == 0);
+    sim_send(conn, text, 100);
+    sim_finish(conn);
+    while (host.end == 1)
+        CHECK(mh__loop_turn(host.loop, -1) == 0);
+    CHECK(host.len == 100 && host.end == 0 && dialler.closed == 0);
+    mh__socket_close(&host.socket);
+    end_host(&host);
+    CHECK(dialler.closed == 1 && dialler.ended == 1);
+}
+
+/* What comes after a close is answered with a reset, which takes with it what was on its way, or
+ * does not. */
+static void resets_who_still_sends(void)
+{
+    int lost = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct host host;
+        begin_host(&host, seed);
+        sim.weather.delay_us = 10000;
+        dialler.quiet = true;
+        struct sim_conn *conn = sim_dial(host.fd, &dialler_service, NULL);
+        turn_host(&host, &host.accepted);
+        struct iovec piece = {text, 100};
+        CHECK(mh__socket_send(&host.socket, &piece, 1) == 1);
+        mh__socket_close(&host.socket);
+        sim_send(conn, text, 100);
+        end_host(&host);
+        CHECK(dialler.closed == 1 && dialler.reset && (dialler.len == 100 || dialler.len == 0));
+        lost += dialler.len == 0;
+    }
+    CHECK(lost > 0 && lost < 20);
+}
+
+static void accepting_fails(void)
+{
+    struct host host;
+    begin_host(&host, 1);
+    sim.weather.accept_fault = 1000;
+    sim_dial(host.fd, &dialler_service, NULL);
+    turn_host(&host, &host.failed);
+    CHECK(sim.given[-host.fail_err] && host.accepted == 0);
+    sim.weather.accept_fault = 0;
+    CHECK(mh__loop_turn(host.loop, 1000) == 0);
+    CHECK(host.failed == 1 && host.accepted == 0);
+    host.turns_away = true;
+    CHECK(mh__listener_accept(&host.listener, true) == 0);
+    turn_host(&host, &host.accepted);
+    CHECK(host.failed == 1);
+    end_host(&host);
+    CHECK(dialler.closed == 1);
+}
+
+/* Broken while it waits: it is accepted, and then found out. */
+static void broken_before_accepted(void)
+{
+    struct host host;
+    begin_host(&host, 1);
+    CHECK(mh__listener_accept(&host.listener, false) == 0);
+    struct sim_conn *conn = sim_dial(host.fd, &dialler_service, NULL);
+    while (dialler.opened == 0)
+        CHECK(mh__loop_turn(host.loop, 1) == 0);
+    sim_break(conn, -ECONNRESET);
+    CHECK(mh__loop_turn(host.loop, 100) == 0);
+    CHECK(host.accepted == 0 && dialler.closed == 1);
+    CHECK(mh__listener_accept(&host.listener, true) == 0);
+    while (host.end == 1)
+        CHECK(mh__loop_turn(host.loop, -1) == 0);
+    CHECK(host.accepted == 1 && host.end == -ECONNRESET);
+    mh__socket_close(&host.socket);
+    end_host(&host);
+}
+
+static void shut_down(void)
+{
+    struct host host;
+    begin_host(&host, 1);
+    sim_shut(host.fd);
+    turn_host(&host, &host.failed);
+    CHECK(host.fail_err == MH_ERR_CLOSED);
+    sim_dial(host.fd, &dialler_service, NULL);
+    end_host(&host);
+    CHECK(dialler.opened == 1 && dialler.closed == 1 && host.accepted == 0);
+}
+
+/* Whoever comes first takes it, and the other one finds nothing. */
+static void two_at_one_port(void)
+{
+    struct host host, other;
+    begin_host(&host, 1);
+    open_loop(&other, host.fd);
+    host.turns_away = other.turns_away = true;
+    sim_dial(host.fd, &dialler_service, NULL);
+    turn_host(&other, &other.accepted);
+    CHECK(mh__loop_turn(host.loop, 10) == 0);
+    CHECK(host.accepted == 0 && other.accepted == 1);
+    close_loop(&other);
+    sim_dial(host.fd, &dialler_service, NULL);
+    turn_host(&host, &host.accepted);
+    end_host(&host);
+    CHECK(dialler.closed == 2);
+}
+
+/* It ends a wait, is told once, and is no wake. */
+static void nudging(void)
+{
+    struct host host;
+    begin_host(&host, 1);
+    int64_t now = sim.now_us;
+    mh__loop_nudge(host.loop);
+    mh__loop_nudge(host.loop);
+    CHECK(mh__loop_turn(host.loop, -1) == 0);
+    CHECK(host.nudged == 1 && sim.now_us == now && !host.loop->woken);
+    mh__loop_nudge(host.loop);
+    CHECK(mh_loop_run(host.loop, 1000) == 1);
+    CHECK(host.nudged == 2 && sim.now_us >= now + 1000000);
+    end_host(&host);
+}
+
 static void memory(void)
 {
     sim_begin(1);
@@ -434,6 +802,15 @@ int main(void)
     half_closed();
     stalls();
     receives_nothing();
+    serves_in_all_weathers();
+    file_that_is_short();
+    finished_on_one_side();
+    resets_who_still_sends();
+    accepting_fails();
+    broken_before_accepted();
+    shut_down();
+    two_at_one_port();
+    nudging();
     memory();
     printf("%d passed, 0 failed\n", passed);
     return 0;

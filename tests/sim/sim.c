@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -14,6 +15,9 @@
 
 #define SILENCE_US INT64_C(127000000) /* until the kernel itself gives a connection up */
 #define MANY (4u << 20)
+#define FIRST_PORT 1000000 /* descriptors below it are the numbers of connections */
+#define ACCEPT_SLICE 16    /* connections of one turn */
+#define FILE_PIECE 4096
 
 static struct sim_loop *loop_of(const mh_loop *loop)
 {
@@ -62,8 +66,11 @@ static bool has_news(const struct sim_conn *conn)
            (down->arrived > down->from || down->ended || conn->broken < 0);
 }
 
+/* Where nobody has it yet it stands at its port, and stays there. */
 static void look(struct sim_conn *conn)
 {
+    if (!conn->socket)
+        return;
     if (!has_news(conn))
         mh__list_remove(&conn->ready);
     else if (!mh__link_used(&conn->ready))
@@ -137,6 +144,17 @@ static void drop(struct sim_flow *flow)
 
 /* ---- the service's side ---- */
 
+static bool has_unsent(const struct mh__socket *socket)
+{
+    return socket->unsent_count > 0 || socket->file_left > 0;
+}
+
+static void drop_unsent(struct mh__socket *socket)
+{
+    socket->unsent_count = 0;
+    socket->file_left = 0;
+}
+
 static void tell_closed(struct sim_conn *conn)
 {
     if (conn->over)
@@ -146,7 +164,7 @@ static void tell_closed(struct sim_conn *conn)
     sim_log("%u: the service has seen the end", conn->number);
     mem.others++;
     if (conn->open)
-        conn->place->service->closed(conn);
+        conn->service->closed(conn);
     mem.others--;
 }
 
@@ -159,8 +177,8 @@ static void break_now(struct sim_conn *conn, int err)
     drop(&conn->up);
     sim_event_stop(&conn->down.arrival);
     conn->down.len = conn->down.arrived; /* what was on its way is lost */
-    if (conn->socket && conn->socket->unsent_count > 0) {
-        conn->socket->unsent_count = 0;
+    if (conn->socket && has_unsent(conn->socket)) {
+        drop_unsent(conn->socket);
         conn->sent_due = true;
     }
     look(conn);
@@ -187,25 +205,49 @@ static void hand_up(struct sim_conn *conn)
     char *bytes = take(up, len);
     sim_log("%u: %zu bytes reach the service", conn->number, len);
     mem.others++;
-    conn->place->service->received(conn, bytes, len);
+    conn->service->received(conn, bytes, len);
     mem.others--;
     free(bytes);
 }
 
-/* ---- what the client sends ---- */
+/* ---- what the library sends ---- */
+
+static void put_up(struct sim_conn *conn, const void *bytes, size_t len)
+{
+    put(&conn->up, bytes, len);
+    if (len > 0)
+        conn->last_us = sim.now_us;
+}
 
 static size_t put_some(struct sim_conn *conn, struct iovec *piece_, size_t room)
 {
     size_t len = min(piece_->iov_len, room);
-    put(&conn->up, piece_->iov_base, len);
-    if (len > 0)
-        conn->last_us = sim.now_us;
+    put_up(conn, piece_->iov_base, len);
     piece_->iov_base = (char *)piece_->iov_base + len;
     piece_->iov_len -= len;
     return len;
 }
 
-/* As far as there is room. true: all has gone. */
+static void push_file(struct sim_conn *conn, size_t room)
+{
+    struct mh__socket *socket = conn->socket;
+    char bytes[FILE_PIECE];
+    while (socket->file_left > 0 && room > 0) {
+        size_t most = min(min(sizeof(bytes), room), (size_t)socket->file_left);
+        ssize_t len = pread(socket->file, bytes, most, (off_t)socket->file_offset);
+        if (len <= 0) {
+            conn->send_broken = len < 0 ? sim_error(-errno) : MH_ERR_CLOSED;
+            drop_unsent(socket);
+            return;
+        }
+        put_up(conn, bytes, (size_t)len);
+        room -= (size_t)len;
+        socket->file_offset += (uint64_t)len;
+        socket->file_left -= (uint64_t)len;
+    }
+}
+
+/* As far as there is room. true: all has gone, or the rest never will. */
 static bool push(struct sim_conn *conn, size_t room)
 {
     struct mh__socket *socket = conn->socket;
@@ -219,8 +261,10 @@ static bool push(struct sim_conn *conn, size_t room)
     socket->unsent_count -= gone;
     memmove(socket->unsent, socket->unsent + gone,
             (size_t)socket->unsent_count * sizeof(socket->unsent[0]));
+    if (socket->unsent_count == 0)
+        push_file(conn, room);
     move_on(&conn->up);
-    return socket->unsent_count == 0;
+    return !has_unsent(socket);
 }
 
 static size_t room_for(const struct sim_conn *conn)
@@ -231,10 +275,27 @@ static size_t room_for(const struct sim_conn *conn)
 
 static void push_on(struct sim_conn *conn)
 {
-    if (!conn->socket || conn->socket->unsent_count == 0 || room_for(conn) == 0)
+    if (!conn->socket || !has_unsent(conn->socket) || room_for(conn) == 0)
         return;
     conn->sent_due = push(conn, piece(room_for(conn)));
     look(conn);
+}
+
+/* Who has dialled and stalls will read the rest when he goes on. */
+static void tell_end(struct sim_conn *conn)
+{
+    if (conn->stalled && (conn->socket || conn->dialled))
+        return;
+    if (conn->left) {
+        tell_closed(conn);
+    } else if (!conn->end_seen && !conn->over) {
+        conn->end_seen = true;
+        sim_log("%u: the service has seen that no more comes", conn->number);
+        mem.others++;
+        if (conn->service->ended)
+            conn->service->ended(conn);
+        mem.others--;
+    }
 }
 
 static void up_arrives(struct sim_event *event)
@@ -244,8 +305,8 @@ static void up_arrives(struct sim_event *event)
     hand_up(conn);
     push_on(conn);
     move_on(&conn->up);
-    if (conn->up.ended && (!conn->stalled || !conn->socket))
-        tell_closed(conn);
+    if (conn->up.ended)
+        tell_end(conn);
 }
 
 static void down_arrives(struct sim_event *event)
@@ -258,10 +319,25 @@ static void down_arrives(struct sim_event *event)
 
 /* ---- what a service does ---- */
 
+/* Bytes that nobody will read make a reset, which may overtake what was sent. */
+static void reset_late(struct sim_conn *conn)
+{
+    conn->reset = true;
+    if (!random_chance(&sim.random, 500))
+        return;
+    drop(&conn->up);
+    tell_closed(conn);
+}
+
 void sim_send(struct sim_conn *conn, const void *data, size_t len)
 {
     if (conn->over || conn->down.finished || conn->broken < 0)
         return;
+    if (conn->dialled && conn->left) {
+        if (len > 0 && !conn->reset)
+            reset_late(conn);
+        return;
+    }
     put(&conn->down, data, len);
     move_on(&conn->down);
 }
@@ -312,7 +388,7 @@ static void connect_ends(struct sim_event *event)
     conn->open = conn->connect_err == 0;
     if (conn->open) {
         mem.others++;
-        conn->place->service->opened(conn);
+        conn->service->opened(conn);
         mem.others--;
     }
     look(conn);
@@ -353,7 +429,7 @@ static int refusal(enum sim_manner manner)
     }
 }
 
-static struct sim_conn *conn_new(const struct sim_place *place)
+static struct sim_conn *conn_new(const struct sim_service *service)
 {
     if (sim.conn_count == SIM_CONNS_MAX)
         sim_fail("there have been more than %d connections", SIM_CONNS_MAX);
@@ -361,9 +437,8 @@ static struct sim_conn *conn_new(const struct sim_place *place)
     if (!conn)
         sim_fail("this machine itself is out of memory");
     conn->number = (unsigned)sim.conn_count;
+    conn->service = service;
     sim.conns[sim.conn_count++] = conn;
-    conn->place = place;
-    conn->connect_err = refusal(place->manner);
     conn->connecting.run = connect_ends;
     conn->up.arrival.run = up_arrives;
     conn->down.arrival.run = down_arrives;
@@ -381,7 +456,9 @@ int mh__socket_connect(struct mh__socket *socket, mh_loop *loop,
         return pick_error(errors, sizeof(errors) / sizeof(errors[0]));
     if (place->manner == SIM_NO_WAY)
         return sim_error(-ENETUNREACH);
-    struct sim_conn *conn = conn_new(place);
+    struct sim_conn *conn = conn_new(place->service);
+    conn->place = place;
+    conn->connect_err = refusal(place->manner);
     *socket = (struct mh__socket){.loop = loop, .events = events, .fd = (int)conn->number};
     conn->socket = socket;
     conn->port = ((const struct sockaddr_in *)(const void *)&to->addr)->sin_port;
@@ -410,8 +487,10 @@ static void check_send(const struct sim_conn *conn, const struct mh__socket *soc
         sim_fail("send on a socket that is not connected");
     if (count < 0 || count > MH__SEND_PIECES)
         sim_fail("send with %d pieces", count);
-    if (socket->unsent_count > 0 || conn->sent_due)
+    if (has_unsent(socket) || conn->sent_due)
         sim_fail("send while an earlier one is not done");
+    if (conn->up.finished)
+        sim_fail("send after the end");
 }
 
 static int send_error(struct sim_conn *conn)
@@ -426,17 +505,29 @@ static int send_error(struct sim_conn *conn)
 
 int mh__socket_send(struct mh__socket *socket, const struct iovec *pieces, int count)
 {
+    return mh__socket_send_file(socket, pieces, count, -1, 0, 0);
+}
+
+int mh__socket_send_file(struct mh__socket *socket, const struct iovec *pieces, int count, int file,
+                         uint64_t offset, uint64_t len)
+{
     struct sim_conn *conn = conn_of(socket);
     check_send(conn, socket, count);
     int err = send_error(conn);
     if (err < 0)
         return err;
-    memcpy(socket->unsent, pieces, (size_t)count * sizeof(pieces[0]));
+    if (count > 0)
+        memcpy(socket->unsent, pieces, (size_t)count * sizeof(pieces[0]));
     socket->unsent_count = count;
+    socket->file = file;
+    socket->file_offset = offset;
+    socket->file_left = len;
     size_t room = room_for(conn);
     if (random_chance(&sim.random, sim.weather.short_send))
         room = random_below(&sim.random, (uint32_t)room + 1) / 2;
     bool all = push(conn, room);
+    if (conn->send_broken < 0)
+        return conn->send_broken;
     if (!all && !mh__link_used(&conn->up.arrival.link))
         sim_event_set(&conn->up.arrival, soon(sim.weather.delay_us)); /* there will be room */
     return all;
@@ -461,15 +552,38 @@ static void count_connected(mh_loop *loop, int change)
         sim_fail("%d connections at the same time", connected);
 }
 
+uint64_t mh__socket_untaken(const struct mh__socket *socket)
+{
+    uint64_t sum = socket->file_left + unread(&conn_of(socket)->up);
+    for (int i = 0; i < socket->unsent_count; i++)
+        sum += socket->unsent[i].iov_len;
+    return sum;
+}
+
+void mh__socket_finish(struct mh__socket *socket)
+{
+    struct sim_conn *conn = conn_of(socket);
+    check_send(conn, socket, 0);
+    sim_log("%u: finish", conn->number);
+    conn->up.finished = true;
+    conn->finished_us = sim.now_us;
+    if (conn->broken == 0)
+        move_on(&conn->up);
+}
+
 /* Bytes that were not read make a reset of it, which may overtake what was sent. */
 static void leave(struct sim_conn *conn)
 {
-    bool resets = unread(&conn->down) > 0 && random_chance(&sim.random, 500);
+    conn->reset = unread(&conn->down) > 0;
+    bool resets = conn->reset && random_chance(&sim.random, 500);
     drop(&conn->down);
     if (resets)
         drop(&conn->up);
     conn->up.finished = true;
-    if (conn->stalled || !conn->open)
+    conn->left = true;
+    conn->left_us = sim.now_us;
+    bool reads_on = conn->dialled && (conn->stalled || unread(&conn->up) > 0);
+    if ((conn->stalled || !conn->open || conn->up.ended) && !reads_on)
         tell_closed(conn);
     else
         move_on(&conn->up);
@@ -481,7 +595,10 @@ void mh__socket_close(struct mh__socket *socket)
     if (conn->socket != socket)
         sim_fail("a socket is closed twice");
     sim_log("%u: close", conn->number);
-    count_connected(socket->loop, conn->connected ? -1 : 0);
+    if (conn->dialled)
+        loop_of(socket->loop)->adopted--;
+    else
+        count_connected(socket->loop, conn->connected ? -1 : 0);
     conn->socket = NULL;
     sim.sockets--;
     mh__list_remove(&conn->ready);
@@ -489,6 +606,15 @@ void mh__socket_close(struct mh__socket *socket)
     sim_event_stop(&conn->breaking);
     leave(conn);
     mh__list_append(&socket->loop->closed, &socket->link);
+}
+
+static void tell_taken(struct sim_conn *conn)
+{
+    if (conn->over || !conn->service->taken)
+        return;
+    mem.others++;
+    conn->service->taken(conn);
+    mem.others--;
 }
 
 static void tell_received(struct sim_conn *conn)
@@ -500,6 +626,7 @@ static void tell_received(struct sim_conn *conn)
         char *bytes = take(down, len);
         sim_log("%u: receives %zu", conn->number, len);
         move_on(down);
+        tell_taken(conn);
         socket->events->received(socket, bytes, (ssize_t)len);
         memset(bytes, 0xdb, len);
         free(bytes);
@@ -514,8 +641,9 @@ static void tell_sent(struct sim_conn *conn)
 {
     struct mh__socket *socket = conn->socket;
     conn->sent_due = false;
-    sim_log("%u: sent, %d", conn->number, conn->broken);
-    socket->events->sent(socket, conn->broken);
+    int err = conn->send_broken < 0 ? conn->send_broken : conn->broken;
+    sim_log("%u: sent, %d", conn->number, err);
+    socket->events->sent(socket, err);
 }
 
 static void tell_connected(struct sim_conn *conn)
@@ -533,7 +661,8 @@ static void tell_connected(struct sim_conn *conn)
 
 static void tell(struct sim_conn *conn)
 {
-    conn->last_us = sim.now_us;
+    if (!conn->dialled || conn->broken == 0)
+        conn->last_us = sim.now_us;
     if (conn->connect_due) {
         tell_connected(conn);
     } else {
@@ -548,6 +677,219 @@ static void tell(struct sim_conn *conn)
             tell_sent(conn);
     }
     look(conn);
+}
+
+/* ---- ports ---- */
+
+static struct sim_port *port_of(int listener)
+{
+    size_t i = (size_t)(listener - FIRST_PORT);
+    if (listener < FIRST_PORT || i >= sim.port_count)
+        sim_fail("%d is no listening descriptor", listener);
+    return &sim.ports[i];
+}
+
+int sim_listen(void)
+{
+    if (sim.port_count == SIM_PORTS_MAX)
+        sim_fail("the test has too many ports");
+    struct sim_port *port = &sim.ports[sim.port_count];
+    mh__list_init(&port->waiting);
+    mh__list_init(&port->listeners);
+    return FIRST_PORT + (int)sim.port_count++;
+}
+
+static struct sim_conn *next_waiting(struct sim_port *port)
+{
+    struct mh__link *link = mh__list_take(&port->waiting);
+    return link ? MH__CONTAINER(link, struct sim_conn, ready) : NULL;
+}
+
+/* Nobody in the library will ever hear of it. */
+static void turn_away(struct sim_conn *conn)
+{
+    conn->left = true;
+    break_now(conn, -ECONNREFUSED);
+}
+
+void sim_shut(int listener)
+{
+    struct sim_port *port = port_of(listener);
+    struct sim_conn *conn;
+    port->shut = true;
+    while ((conn = next_waiting(port)))
+        turn_away(conn);
+}
+
+/* It may send from now on: who accepts it comes later. */
+static void dial_ends(struct sim_event *event)
+{
+    struct sim_conn *conn = MH__CONTAINER(event, struct sim_conn, connecting);
+    sim_log("%u: has come in", conn->number);
+    conn->open = true;
+    mem.others++;
+    conn->service->opened(conn);
+    mem.others--;
+    if (conn->dialled->shut)
+        turn_away(conn);
+    else
+        mh__list_append(&conn->dialled->waiting, &conn->ready);
+}
+
+struct sim_conn *sim_dial(int listener, const struct sim_service *service, void *user)
+{
+    struct sim_conn *conn = conn_new(service);
+    conn->dialled = port_of(listener);
+    conn->user = user;
+    conn->connecting.run = dial_ends;
+    sim_log("%u: dials", conn->number);
+    sim_event_set(&conn->connecting, soon(sim.weather.delay_us));
+    return conn;
+}
+
+/* ---- listeners ---- */
+
+static struct mh__listener *listener_of(struct mh__link *link)
+{
+    return MH__CONTAINER(link, struct mh__listener, link);
+}
+
+/* One on this loop that has something to say; NULL: none. */
+static struct mh__listener *ready_listener(const struct sim_loop *loop)
+{
+    for (size_t i = 0; i < sim.port_count; i++) {
+        struct sim_port *port = &sim.ports[i];
+        struct mh__link *link = port->listeners.next;
+        for (; link != &port->listeners; link = link->next) {
+            struct mh__listener *listener = listener_of(link);
+            if (listener->loop == &loop->base && listener->state > 0 &&
+                (port->shut || !mh__list_empty(&port->waiting)))
+                return listener;
+        }
+    }
+    return NULL;
+}
+
+int mh__listener_accept(struct mh__listener *listener, bool on)
+{
+    if (on && listener->state == 0 && random_chance(&sim.random, sim.weather.receive_fault))
+        return sim_error(-ENOMEM);
+    listener->state = on;
+    return 0;
+}
+
+int mh__listener_open(struct mh__listener *listener, mh_loop *loop,
+                      const struct mh__listener_events *events, int fd)
+{
+    *listener = (struct mh__listener){.loop = loop, .events = events, .fd = fd};
+    int err = mh__listener_accept(listener, true);
+    if (err == 0)
+        mh__list_append(&port_of(fd)->listeners, &listener->link);
+    return err;
+}
+
+void mh__listener_close(struct mh__listener *listener)
+{
+    mh__list_remove(&listener->link);
+    listener->loop = NULL;
+    listener->state = 0;
+}
+
+/* Whoever waits is refused here: it is the kernel that keeps a line of them. */
+void mh__listener_finish(struct mh__listener *listener)
+{
+    mh__listener_close(listener);
+}
+
+static void fail_listener(struct mh__listener *listener, int err)
+{
+    sim_log("accept fails, %d", err);
+    listener->state = 0;
+    listener->events->failed(listener, err);
+}
+
+static struct mh__address address_of(const struct sim_conn *conn)
+{
+    struct mh__address from = {.len = sizeof(struct sockaddr_in)};
+    struct sockaddr_in *in = (struct sockaddr_in *)(void *)&from.addr;
+    in->sin_family = AF_INET;
+    in->sin_port = htons((uint16_t)(10000 + conn->number));
+    in->sin_addr.s_addr = htonl(0x0a090001);
+    return from;
+}
+
+static void accept_one(struct mh__listener *listener)
+{
+    static const int errors[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
+    struct sim_port *port = port_of(listener->fd);
+    if (port->shut) {
+        fail_listener(listener, MH_ERR_CLOSED);
+        return;
+    }
+    if (random_chance(&sim.random, sim.weather.accept_fault)) {
+        fail_listener(listener, pick_error(errors, sizeof(errors) / sizeof(errors[0])));
+        return;
+    }
+    struct sim_conn *conn = next_waiting(port);
+    struct mh__address from = address_of(conn);
+    sim_log("%u: accepted", conn->number);
+    conn->accepted = true;
+    sim.descriptors++;
+    listener->events->accepted(listener, (int)conn->number, &from);
+    if (has_news(conn) && random_chance(&sim.random, 500))
+        tell(conn);
+}
+
+static void accept_some(struct sim_loop *loop)
+{
+    struct mh__listener *listener;
+    for (int i = 0; i < ACCEPT_SLICE && (listener = ready_listener(loop)); i++)
+        accept_one(listener);
+}
+
+static struct sim_conn *take_descriptor(int fd)
+{
+    struct sim_conn *conn = fd >= 0 && (size_t)fd < sim.conn_count ? sim.conns[fd] : NULL;
+    if (!conn || !conn->accepted)
+        sim_fail("%d is no descriptor that was accepted", fd);
+    conn->accepted = false;
+    sim.descriptors--;
+    return conn;
+}
+
+void mh__socket_adopt(struct mh__socket *socket, mh_loop *loop,
+                      const struct mh__socket_events *events, int fd)
+{
+    struct sim_conn *conn = take_descriptor(fd);
+    *socket = (struct mh__socket){.loop = loop, .events = events, .fd = fd};
+    conn->socket = socket;
+    conn->connected = true;
+    conn->adopted_us = conn->last_us = sim.now_us;
+    sim.sockets++;
+    if (++loop_of(loop)->adopted > sim.adopted_max && sim.adopted_max > 0)
+        sim_fail("%d connections at the same time", loop_of(loop)->adopted);
+}
+
+void mh__descriptor_close(int fd)
+{
+    struct sim_conn *conn = take_descriptor(fd);
+    sim_log("%u: closed, and not adopted", conn->number);
+    leave(conn);
+}
+
+/* ---- what the simulator has not ---- */
+
+int mh__watch_open(struct mh__watch *watch, mh_loop *loop, int fd,
+                   void (*ready)(struct mh__watch *watch))
+{
+    (void)watch, (void)loop, (void)fd, (void)ready;
+    sim_fail("there are no other descriptors here");
+}
+
+void mh__watch_close(struct mh__watch *watch)
+{
+    (void)watch;
+    sim_fail("there are no other descriptors here");
 }
 
 /* ---- names ---- */
@@ -696,6 +1038,18 @@ int mh_loop_new(mh_loop **loop)
     return 0;
 }
 
+static bool has_listener(const mh_loop *loop)
+{
+    for (size_t i = 0; i < sim.port_count; i++) {
+        struct mh__link *link = sim.ports[i].listeners.next;
+        for (; link != &sim.ports[i].listeners; link = link->next) {
+            if (listener_of(link)->loop == loop)
+                return true;
+        }
+    }
+    return false;
+}
+
 void mh_loop_free(mh_loop *loop)
 {
     if (!loop)
@@ -710,6 +1064,8 @@ void mh_loop_free(mh_loop *loop)
         sim_fail("a socket or a lookup is open when its loop is freed");
     if (loop->holds > 0)
         sim_fail("a loop is held when it is freed");
+    if (mine->adopted > 0 || has_listener(loop))
+        sim_fail("a connection or a listener is open when its loop is freed");
     mh__list_remove(&mine->link);
     mh__free(mine);
 }
@@ -729,6 +1085,11 @@ void mh__loop_interrupt(mh_loop *loop)
 void mh_loop_wake(mh_loop *loop)
 {
     loop_of(loop)->woken = true;
+}
+
+void mh__loop_nudge(mh_loop *loop)
+{
+    loop_of(loop)->nudged = true;
 }
 
 int mh_loop_fd(const mh_loop *loop)
@@ -751,7 +1112,8 @@ int64_t mh__backend_clock_ms(const mh_loop *loop)
 
 static bool has_something(const struct sim_loop *loop)
 {
-    return loop->woken || !mh__list_empty(&loop->ready) || !mh__list_empty(&loop->answers);
+    return loop->woken || loop->nudged || !mh__list_empty(&loop->ready) ||
+           !mh__list_empty(&loop->answers) || ready_listener(loop);
 }
 
 static bool others_have_something(void)
@@ -828,12 +1190,37 @@ static void tell_all(struct sim_loop *loop)
 
 static void count_turn(const struct sim_loop *loop, int timeout_ms)
 {
+    uint64_t empty_max = sim.empty_turns_max > 0 ? sim.empty_turns_max : SIM_EMPTY_TURNS_MAX;
     if (++sim.turns > SIM_TURNS_MAX)
         sim_fail("more than %d turns: something spins", SIM_TURNS_MAX);
     if (has_something(loop) || others_have_something())
         sim.empty_turns = 0;
-    else if (timeout_ms != 0 && ++sim.empty_turns > SIM_EMPTY_TURNS_MAX)
-        sim_fail("%d turns in a row were in vain", SIM_EMPTY_TURNS_MAX);
+    else if (timeout_ms != 0 && ++sim.empty_turns > empty_max)
+        sim_fail("%llu turns in a row were in vain", (unsigned long long)empty_max);
+}
+
+static void tell_nudged(struct sim_loop *loop)
+{
+    if (!loop->nudged)
+        return;
+    loop->nudged = false;
+    sim_log("a loop was nudged");
+    mh__loop_tell_nudged(&loop->base);
+}
+
+/* Connections, nudges and all the rest, one before the other or the other way round. */
+static void tell_in_some_order(struct sim_loop *loop)
+{
+    uint32_t order = random_below(&sim.random, 4);
+    if (order & 1)
+        tell_nudged(loop);
+    if (order & 2)
+        accept_some(loop);
+    tell_all(loop);
+    if (!(order & 2))
+        accept_some(loop);
+    if (!(order & 1))
+        tell_nudged(loop);
 }
 
 int mh__backend_wait(mh_loop *loop, int timeout_ms)
@@ -848,6 +1235,6 @@ int mh__backend_wait(mh_loop *loop, int timeout_ms)
     struct mh__link *link;
     while ((link = mh__list_take(&mine->answers)))
         tell_answer(question_of(link));
-    tell_all(mine);
+    tell_in_some_order(mine);
     return 0;
 }

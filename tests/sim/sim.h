@@ -17,6 +17,7 @@
 
 #define SIM_HOSTS_MAX 16
 #define SIM_PLACES_MAX 64
+#define SIM_PORTS_MAX 4
 #define SIM_CONNS_MAX 4096      /* in one run */
 #define SIM_EMPTY_TURNS_MAX 500 /* in a row that waited, and in which there was nothing to tell */
 #define SIM_TURNS_MAX 400000    /* of all loops in one run; more of them do nothing but spin */
@@ -29,7 +30,7 @@ struct sim_weather {
     uint32_t window;    /* bytes on their way or unread; 0: many */
     uint32_t short_send;
     uint32_t turn_us; /* that a turn takes by itself, at most */
-    uint32_t connect_fault, receive_fault, send_fault, lookup_fault, loop_fault;
+    uint32_t connect_fault, receive_fault, send_fault, lookup_fault, loop_fault, accept_fault;
 };
 
 /* To happen at a time, once. */
@@ -41,11 +42,14 @@ struct sim_event {
 
 struct sim_conn;
 
-/* The other end of connections. Calls about one connection end with closed(). */
+/* The other end of connections, whoever has begun them. Calls about one connection end with
+ * closed(). */
 struct sim_service {
     void (*opened)(struct sim_conn *conn);
     void (*received)(struct sim_conn *conn, const char *data, size_t len);
-    void (*closed)(struct sim_conn *conn); /* the client has gone, or the connection is broken */
+    void (*closed)(struct sim_conn *conn); /* the library has gone, or the connection is broken */
+    void (*ended)(struct sim_conn *conn);  /* the library sends no more; may be NULL */
+    void (*taken)(struct sim_conn *conn);  /* it has read some; may be NULL */
 };
 
 enum sim_answer { SIM_FOUND, SIM_FAILS, SIM_HANGS };
@@ -68,6 +72,13 @@ struct sim_place {
     const struct sim_service *service;
 };
 
+/* Where connections come in: what stands for a listening descriptor is FIRST_PORT and its place. */
+struct sim_port {
+    struct mh__link waiting;   /* of struct sim_conn.ready: not accepted yet */
+    struct mh__link listeners; /* of struct mh__listener.link */
+    bool shut;
+};
+
 /* One direction. */
 struct sim_flow {
     char *bytes; /* [from, len): not read yet; of these, those before `arrived` can be */
@@ -80,20 +91,28 @@ struct sim_flow {
 struct sim_conn {
     void *user; /* the service's */
     unsigned number;
-    const struct sim_place *place;
+    const struct sim_service *service;
+    const struct sim_place *place; /* NULL: the service has dialled */
     uint16_t port;
-    struct mh__socket *socket; /* NULL: the client has let go of it */
-    struct mh__link ready;     /* in its loop: there is something to tell */
-    struct sim_flow up, down;
+    struct sim_port *dialled;  /* where; NULL: the library has connected */
+    struct mh__socket *socket; /* NULL: the library has let go of it, or has not accepted it yet */
+    struct mh__link ready;     /* in its loop: there is something to tell; or at its port */
+    struct sim_flow up, down;  /* from the library, and to it */
     struct sim_event connecting, breaking;
     int connect_err, break_err;
     int broken; /* the error that both directions have; 0: none */
     int send_broken;
-    int64_t last_us; /* when the client was told something, or bytes of its left it */
+    int64_t last_us; /* when the library was told something, or bytes of its left it */
     bool connected, open, connect_due, sent_due, receiving, end_told;
-    bool over;    /* closed() was called, or there is nobody to call it for */
-    bool deaf;    /* bytes that arrive at the service are answered by a reset */
-    bool stalled; /* the service reads nothing */
+    bool accepted;                /* its descriptor is with the library, and not adopted yet */
+    bool left;                    /* the library has closed it ... */
+    int64_t left_us, finished_us; /* ... then; and has sent its end then; 0: not yet */
+    int64_t adopted_us;
+    bool reset;    /* ... with bytes unread, so that what it had sent may be lost */
+    bool end_seen; /* ended() was called */
+    bool over;     /* closed() was called, or there is nobody to call it for */
+    bool deaf;     /* bytes that arrive at the service are answered by a reset */
+    bool stalled;  /* the service reads nothing */
 };
 
 struct sim_loop {
@@ -102,7 +121,8 @@ struct sim_loop {
     struct mh__link ready;   /* of struct sim_conn.ready */
     struct mh__link answers; /* of lookups */
     int connected;           /* sockets that are */
-    bool woken;
+    int adopted;             /* likewise, of the server's */
+    bool woken, nudged;
 };
 
 extern struct sim {
@@ -113,14 +133,17 @@ extern struct sim {
     struct mh__link events, loops, waiting; /* lookups that wait for their turn */
     struct sim_host hosts[SIM_HOSTS_MAX];
     struct sim_place places[SIM_PLACES_MAX];
+    struct sim_port ports[SIM_PORTS_MAX];
     struct sim_conn *conns[SIM_CONNS_MAX];
-    size_t host_count, place_count, conn_count;
-    size_t sockets, lookups, asking; /* open, at work */
+    size_t host_count, place_count, port_count, conn_count;
+    size_t sockets, descriptors, lookups, asking; /* open, at work */
     uint64_t turns, empty_turns;
+    uint64_t empty_turns_max;         /* 0: SIM_EMPTY_TURNS_MAX */
     uint64_t log;                     /* a hash of all that happened */
     bool given[256];                  /* which errnos were handed out */
     bool share;                       /* a loop wakes when another one has something to do */
     int connected_max, per_place_max; /* of a loop; 0: any number */
+    int adopted_max;
     bool verbose;
 } sim;
 
@@ -146,12 +169,19 @@ struct sim_host *sim_host_add(const char *name, enum sim_answer answer, uint32_t
 struct sim_place *sim_place_add(struct sim_host *host, const char *text, enum sim_manner manner,
                                 const struct sim_service *service);
 
+/* A listening descriptor, which the kernel knows nothing of. */
+int sim_listen(void);
+void sim_shut(int listener); /* nobody is let in any more, and who waits is reset */
+/* A service connects by itself. opened() follows, at a time of the network's. */
+struct sim_conn *sim_dial(int listener, const struct sim_service *service, void *user);
+
 /* What a service does. The bytes are copied; nothing here calls back. */
 void sim_send(struct sim_conn *conn, const void *data, size_t len);
 void sim_finish(struct sim_conn *conn);         /* nothing follows what was sent */
 void sim_close(struct sim_conn *conn);          /* ... and nobody reads any more */
-void sim_break(struct sim_conn *conn, int err); /* the client is told of an error, -ECONNRESET */
+void sim_break(struct sim_conn *conn, int err); /* the library is told of an error, -ECONNRESET */
 void sim_stall(struct sim_conn *conn, bool stalled);
-size_t sim_unsent(const struct sim_conn *conn); /* of the service's bytes, not read by the client */
+size_t sim_unsent(
+    const struct sim_conn *conn); /* of the service's bytes, not read by the library */
 
 #endif

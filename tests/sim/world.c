@@ -139,6 +139,8 @@ void sim_end(void)
         sim_fail("a loop was not freed");
     if (sim.sockets > 0)
         sim_fail("%zu sockets are still open", sim.sockets);
+    if (sim.descriptors > 0)
+        sim_fail("%zu accepted descriptors are still open", sim.descriptors);
     if (sim.lookups > 0)
         sim_fail("%zu lookups are still at work", sim.lookups);
     if (mem.blocks > 0)

@@ -16,6 +16,18 @@ Test(none, there_is_none_and_it_says_so)
     cr_expect_null(context);
 }
 
+Test(none, no_server)
+{
+    struct mh__tls_context *context = NULL;
+    struct mh__tls *tls = NULL;
+    char why[MH__TLS_WHY_MAX];
+    cr_expect_eq(mh__tls_server_context(&context, "cert.pem", NULL, why), MH_ERR_SCHEME);
+    cr_expect_str_eq(why, "this build of the library has no TLS");
+    cr_expect_null(context);
+    cr_expect_eq(mh__tls_server(&tls, NULL), MH_ERR_SCHEME);
+    cr_expect_null(tls);
+}
+
 Test(none, nothing_to_free_or_to_close)
 {
     mh_buf out = {0};
