@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -136,6 +137,14 @@ int mh__listen(const char *address)
 int mh__listen_shared(const char *address)
 {
     return listen_text(address, true);
+}
+
+/* What the kernel does not know it need not do: whoever is silent is accepted a little later, or at
+ * once. */
+void mh__listen_for_bytes(int listener)
+{
+    int seconds = 1;
+    (void)setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof(seconds));
 }
 
 int mh__own_address(int fd, struct mh__address *out)

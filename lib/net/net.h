@@ -145,6 +145,10 @@ MH_CHECK int mh__listen_shared(const char *address);
 /* One more of them, where that one listens. -EOPNOTSUPP: it is not shared. */
 MH_CHECK int mh__listen_beside(int listener);
 
+/* Accept a connection together with its first bytes, or after a second without any. Only where the
+ * peer is the first one to speak. */
+void mh__listen_for_bytes(int listener);
+
 /* Its own address. -ENOTSOCK, -ENOBUFS. */
 MH_CHECK int mh__own_address(int fd, struct mh__address *out);
 

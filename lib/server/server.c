@@ -163,6 +163,8 @@ static int listen_at(mh_server *server, const char *address)
     int fd = server->count > 1 ? listen_shared(address) : mh__listen(address);
     server->listener = fd;
     server->settings.own_listeners = true;
+    if (fd >= 0)
+        mh__listen_for_bytes(fd);
     return fd < 0 ? fd : 0;
 }
 
@@ -201,6 +203,8 @@ static void give_listener(mh_server *server, struct post *post)
 {
     int fd = post == server->posts ? -EOPNOTSUPP : mh__listen_beside(server->listener);
     post->own_listener = fd >= 0;
+    if (fd >= 0)
+        mh__listen_for_bytes(fd);
     post->listener = fd >= 0 ? fd : server->listener;
 }
 

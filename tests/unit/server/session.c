@@ -1032,6 +1032,8 @@ Test(session, the_longest_idle_one_makes_room)
 {
     stage_open((mh_server_options){.handler = echo, .connections_max = 2});
     int first = stage_connect(), second = stage_connect();
+    say(second, GET);
+    hear(second, ECHO_GET);
     stage_rest(5);
     say(first, GET);
     hear(first, ECHO_GET); /* now the second one is idle for longer */
@@ -1154,10 +1156,19 @@ Test(session, access)
 
 /* ---- the end ---- */
 
+#define POST_NOTHING "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+
+static int later_to_post(mh_request *req)
+{
+    return mh_str_equal(req->method, "POST") ? later(req) : echo(req);
+}
+
 Test(session, stopped)
 {
-    stage_open((mh_server_options){.handler = later});
-    int idle = stage_connect(), fd = say_once(GET GET);
+    stage_open((mh_server_options){.handler = later_to_post});
+    int idle = say_once(GET);
+    hear(idle, ECHO_GET);
+    int fd = say_once(POST_NOTHING POST_NOTHING);
     stage_until(handled == 1);
     mh_server_stop(stage.server);
     hear_last(idle, "");
