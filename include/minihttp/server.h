@@ -154,7 +154,8 @@ MH_API MH_CHECK int mh_accept(int listener, struct sockaddr_storage *peer);
  * What is not a request is answered with the 4xx or 5xx that fits, without the handler. Returns the
  * status that was sent; or an error: MH_ERR_CLOSED (the peer left before it had asked for anything,
  * or in the middle), -ECONNRESET, -EPIPE, -ETIMEDOUT (it says nothing, or takes nothing), -ENOMEM,
- * -EMFILE. The limits are those of a server, by default. */
+ * -EMFILE. The limits are those of a server, by default; but that of an idle connection is
+ * MH_SERVER_HEAD_TIMEOUT_MS. */
 MH_API int mh_respond(int connection, mh_handler *handler, void *user);
 
 /* ---- the server ---- */
@@ -178,7 +179,7 @@ typedef struct mh_server_options {
     int tls_timeout_ms;  /* 0: MH_SERVER_TLS_TIMEOUT_MS, and so on */
     int head_timeout_ms;
     int body_timeout_ms;
-    int send_timeout_ms;
+    int send_timeout_ms; /* looked at once in this time, so it may become twice as long */
     int idle_timeout_ms;
     int stop_timeout_ms;
     int rate_min; /* 0: MH_SERVER_RATE_MIN; -1: none. Counts once a body has taken longer than its

@@ -4,6 +4,9 @@
 
 #include <stddef.h>
 
+/* Not on the way of a usual request: made small, and put aside. */
+#define MH__COLD __attribute__((cold))
+
 void *mh__malloc(size_t size);
 void *mh__calloc(size_t count, size_t size);
 void *mh__realloc(void *ptr, size_t size); /* on NULL, ptr is as it was */

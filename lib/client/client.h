@@ -5,10 +5,10 @@
  *
  *   client.c      options, and the loops that blocking calls borrow
  *   transfer.c    a transfer from its submission to on_done: deadlines, redirects, a second try
- *   fetch.c       one request and its response on a connection: the engine's events to the
- * callbacks upload.c      the request's way out connection.c  from a name to a connection that can
- * carry a request: race, tunnel, TLS pool.c        connections by origin, busy and kept, and who
- * waits for one
+ *   fetch.c       one request and its response on a connection: events become callbacks
+ *   upload.c      the request's way out
+ *   connection.c  from a name to a connection that can carry a request: race, tunnel, TLS
+ *   pool.c        connections by origin, busy and kept, and who waits for one
  *
  *   request.c     what was asked for, as the bytes of a request
  *   response.c    owns what a response holds

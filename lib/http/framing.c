@@ -140,11 +140,24 @@ static int check_target(const struct check *c)
                   "a target that does not go with the method");
 }
 
-/* A name or an IPv4 address, and not a byte more: most are. */
+/* ":", and up to five digits, so that it is at most 59999. */
+MH__INLINE bool is_plain_port(const char *p, const char *end)
+{
+    if (*p != ':' || end - p < 2 || end - p > 6 || (end - p == 6 && p[1] > '5'))
+        return false;
+    for (p++; p < end; p++) {
+        if (!mh__is_digit(*p))
+            return false;
+    }
+    return true;
+}
+
+/* A name or an IPv4 address, maybe with a port, and not a byte more: most are. */
 MH__INLINE bool is_plain_host(const struct check *c, mh_str host)
 {
     const char *end = host.ptr + host.len;
-    return host.len > 0 && mh__scan_name(c->in.start, host.ptr, end) == end;
+    const char *behind = mh__scan_name(c->in.start, host.ptr, end);
+    return behind > host.ptr && (behind == end || is_plain_port(behind, end));
 }
 
 /* Exactly one valid Host (RFC 9112 section 3.2); HTTP/1.0 may do without. */

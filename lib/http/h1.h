@@ -132,6 +132,11 @@ uint8_t mh__connection_options(mh_headers headers, const struct mh__seen *seen);
  * h1->reading telling where we are, or an error. */
 MH_CHECK int mh__chunk_read(mh_h1 *h1, mh_str *in, mh_h1_view *view);
 
+/* h1_write.c: may it be the name of a field; and, but for white space at its ends, the value of one
+ * (RFC 9110 sections 5.1 and 5.5)? */
+bool mh__is_token(mh_str text);
+bool mh__is_text(mh_str text);
+
 /* h1_write.c: the head of a final response whose lines ("Name: value CR LF" each) are known to be
  * valid, and say nothing about framing or connection; what the status and the peer's version ask
  * for is added. length: of the body; MH_LENGTH_UNKNOWN: chunked, or until close. close: it is the

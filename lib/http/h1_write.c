@@ -22,8 +22,7 @@ struct plan {
     uint8_t framing; /* enum mh__framing */
     uint8_t options; /* MH__SAYS_... */
     uint64_t length;
-    const char *add_framing;
-    const char *add_connection; /* NULL: nothing to add */
+    mh_str add_framing, add_connection; /* nothing, or a line */
 };
 
 /* ---- what may be written ---- */
@@ -37,7 +36,7 @@ static bool all_of(mh_str text, int set)
     return true;
 }
 
-static bool is_token(mh_str text)
+bool mh__is_token(mh_str text)
 {
     if (text.len == 0)
         return false;
@@ -46,7 +45,7 @@ static bool is_token(mh_str text)
     return all_of((mh_str){p, (size_t)(end - p)}, MH__TOKEN);
 }
 
-static bool is_text(mh_str text)
+bool mh__is_text(mh_str text)
 {
     if (text.len == 0)
         return true;
@@ -77,7 +76,7 @@ static bool fields_are_valid(struct plan *plan)
     if (headers.count > MH_HEADERS_MAX)
         return false;
     for (size_t i = 0; i < headers.count; i++) {
-        if (!is_token(headers.at[i].name) || !is_text(headers.at[i].value))
+        if (!mh__is_token(headers.at[i].name) || !mh__is_text(headers.at[i].value))
             return false;
         mh__see(&plan->seen, headers.at[i].name, i);
     }
@@ -116,16 +115,11 @@ static bool has_framing_field(const struct plan *plan)
 
 /* ---- bytes ---- */
 
-static void put_str(mh_buf *out, mh_str s)
+MH__INLINE void put_str(mh_buf *out, mh_str s)
 {
     if (s.len > 0)
         memcpy(out->data + out->len, s.ptr, s.len);
     out->len += s.len;
-}
-
-static void put_text(mh_buf *out, const char *text)
-{
-    put_str(out, mh_str_from(text));
 }
 
 static void put_fields(mh_buf *out, mh_headers headers)
@@ -169,11 +163,9 @@ static int reserve_head(const struct plan *plan, mh_buf *out)
 static void put_rest(const struct plan *plan, mh_buf *out)
 {
     put_fields(out, plan->head->headers);
-    if (plan->add_framing)
-        put_text(out, plan->add_framing);
-    if (plan->add_connection)
-        put_text(out, plan->add_connection);
-    put_text(out, "\r\n");
+    put_str(out, plan->add_framing);
+    put_str(out, plan->add_connection);
+    put_str(out, MH_STR("\r\n"));
     out->data[out->len] = '\0';
 }
 
@@ -189,7 +181,7 @@ static void begin_body(mh_h1 *h1, const struct plan *plan)
 static bool plan_request(struct plan *plan)
 {
     const mh_h1_head *head = plan->head;
-    if (!is_token(head->method) || !is_target(head->target) ||
+    if (!mh__is_token(head->method) || !is_target(head->target) ||
         !mh__target_fits(head->method, head->target))
         return false;
     if (!fields_are_valid(plan) || !plan_framing(plan, MH__NO_BODY))
@@ -209,9 +201,9 @@ static int put_request(mh_h1 *h1, struct plan *plan, mh_buf *out)
     if (err < 0)
         return err;
     put_str(out, head->method);
-    put_text(out, " ");
+    put_str(out, MH_STR(" "));
     put_str(out, head->target);
-    put_text(out, " HTTP/1.1\r\n");
+    put_str(out, MH_STR(" HTTP/1.1\r\n"));
     put_rest(plan, out);
     h1->request = (uint8_t)mh__request_kind(head->method);
     if (plan->options & MH__SAYS_CLOSE)
@@ -252,7 +244,7 @@ static bool plan_response(const mh_h1 *h1, struct plan *plan)
 {
     int status = plan->head->status;
     bool old = is_old(h1);
-    if (status < 100 || status > 599 || !is_text(plan->head->reason))
+    if (status < 100 || status > 599 || !mh__is_text(plan->head->reason))
         return false;
     if (!fields_are_valid(plan) || !plan_framing(plan, old ? MH__UNTIL_CLOSE : MH__CHUNKED))
         return false;
@@ -277,19 +269,20 @@ static void complete_response(mh_h1 *h1, struct plan *plan)
         h1->flags |= MH__SKIP_BODY;
     if (status == 205 && !has_framing_field(plan)) { /* RFC 9110 section 15.3.6 */
         plan->framing = MH__BY_LENGTH;
-        plan->add_framing = "Content-Length: 0\r\n";
+        plan->add_framing = MH_STR("Content-Length: 0\r\n");
     }
     if (plan->framing == MH__CHUNKED && plan->seen.count[MH__TRANSFER_ENCODING] == 0)
-        plan->add_framing = "Transfer-Encoding: chunked\r\n";
+        plan->add_framing = MH_STR("Transfer-Encoding: chunked\r\n");
     /* Until its request is read to the head's end, we cannot know where the next one begins. */
     if (h1->reading <= MH__FIELD_VALUE && !(h1->flags & MH__TRAILERS))
         h1->flags |= MH__CLOSE;
     if (plan->framing == MH__UNTIL_CLOSE || plan->options & MH__SAYS_CLOSE)
         h1->flags |= MH__CLOSE;
-    if (h1->flags & MH__CLOSE)
-        plan->add_connection = plan->options & MH__SAYS_CLOSE ? NULL : "Connection: close\r\n";
-    else if (h1->flags & MH__KEEP_ALIVE && !(plan->options & MH__SAYS_KEEP_ALIVE))
-        plan->add_connection = "Connection: keep-alive\r\n";
+    if (h1->flags & MH__CLOSE && !(plan->options & MH__SAYS_CLOSE))
+        plan->add_connection = MH_STR("Connection: close\r\n");
+    if (!(h1->flags & MH__CLOSE) && h1->flags & MH__KEEP_ALIVE &&
+        !(plan->options & MH__SAYS_KEEP_ALIVE))
+        plan->add_connection = MH_STR("Connection: keep-alive\r\n");
 }
 
 static void put_status_line(mh_buf *out, const mh_h1_head *head)
@@ -300,11 +293,11 @@ static void put_status_line(mh_buf *out, const mh_h1_head *head)
     }
     char digits[] = {(char)('0' + head->status / 100), (char)('0' + head->status / 10 % 10),
                      (char)('0' + head->status % 10)};
-    put_text(out, "HTTP/1.1 ");
+    put_str(out, MH_STR("HTTP/1.1 "));
     put_str(out, (mh_str){digits, sizeof digits});
-    put_text(out, " ");
+    put_str(out, MH_STR(" "));
     put_str(out, head->reason);
-    put_text(out, "\r\n");
+    put_str(out, MH_STR("\r\n"));
 }
 
 static int put_response(mh_h1 *h1, struct plan *plan, mh_buf *out)
@@ -354,6 +347,11 @@ static bool says_length(int status, uint64_t length)
     return length != MH_LENGTH_UNKNOWN && status != 204 && status != 304 && status != 205;
 }
 
+static mh_str reason_of(int status)
+{
+    return status == 200 ? MH_STR("OK") : mh_str_from(mh_reason(status));
+}
+
 static enum mh__framing ready_framing(const mh_h1 *h1, const struct mh__ready_head *ready)
 {
     if (ready->length != MH_LENGTH_UNKNOWN)
@@ -363,7 +361,7 @@ static enum mh__framing ready_framing(const mh_h1 *h1, const struct mh__ready_he
 
 int mh__h1_put_ready_head(mh_h1 *h1, const struct mh__ready_head *ready, mh_buf *out)
 {
-    mh_h1_head head = {.status = ready->status, .reason = mh_str_from(mh_reason(ready->status))};
+    mh_h1_head head = {.status = ready->status, .reason = reason_of(ready->status)};
     struct plan plan = {.head = &head,
                         .framing = (uint8_t)ready_framing(h1, ready),
                         .length = ready->length != MH_LENGTH_UNKNOWN ? ready->length : 0};
@@ -443,7 +441,7 @@ static void put_chunk_size(mh_buf *out, size_t size)
         size >>= 4;
     } while (size > 0);
     put_str(out, (mh_str){digits + at, sizeof digits - at});
-    put_text(out, "\r\n");
+    put_str(out, MH_STR("\r\n"));
 }
 
 static int put_chunk(mh_str data, mh_buf *out)
@@ -455,7 +453,7 @@ static int put_chunk(mh_str data, mh_buf *out)
         return err;
     put_chunk_size(out, data.len);
     put_str(out, data);
-    put_text(out, "\r\n");
+    put_str(out, MH_STR("\r\n"));
     out->data[out->len] = '\0';
     return 0;
 }
@@ -483,7 +481,8 @@ static bool trailers_are_valid(mh_headers trailers)
         return false;
     mh_headers_each(h, trailers)
     {
-        if (!is_token(h->name) || !is_text(h->value) || mh__field_kind(h->name) != MH__KINDS)
+        if (!mh__is_token(h->name) || !mh__is_text(h->value) ||
+            mh__field_kind(h->name) != MH__KINDS)
             return false;
     }
     return true;
@@ -494,9 +493,9 @@ static int put_last_chunk(mh_headers trailers, mh_buf *out)
     int err = mh_buf_reserve(out, fields_size(trailers, sizeof "0\r\n\r\n"));
     if (err < 0)
         return err;
-    put_text(out, "0\r\n");
+    put_str(out, MH_STR("0\r\n"));
     put_fields(out, trailers);
-    put_text(out, "\r\n");
+    put_str(out, MH_STR("\r\n"));
     out->data[out->len] = '\0';
     return 0;
 }

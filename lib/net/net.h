@@ -19,8 +19,7 @@
 #define MH__BACKLOG 1024 /* connections that wait for mh__accept(); or what the kernel allows */
 #define MH__ACCEPT_PASSED_MAX 1024  /* dead connections that one mh__accept() passes over */
 #define MH__LISTEN_RESOLVE_MS 10000 /* a name that mh__listen() is given */
-#define MH__LINGER_BYTES                                                                           \
-    (4u << 20) /* thrown away after the last word; a page of uploads, not a disk */
+#define MH__LINGER_BYTES (4u << 20) /* thrown away after the last word; not a whole disk */
 
 struct mh__address {
     struct sockaddr_storage addr;
@@ -110,18 +109,11 @@ MH_CHECK int mh__wait(int fd, short events, int64_t deadline);
 /* One recv() when there is something. Returns its bytes, 0 at the end. */
 MH_CHECK ssize_t mh__recv(int fd, void *buf, size_t cap, int64_t deadline);
 
-/* Send it all; the iov is used up. idle_ms: the longest time without progress; negative: none. */
-MH_CHECK int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline);
-
-/* The same, but it also ends with 0 when one of poll()'s `events` comes while it waits. What is
- * left in the iov then may be sent later. */
+/* Send it all; the iov is used up. idle_ms: the longest time without progress; negative: none. It
+ * also ends with 0 when one of poll()'s `events` comes while it waits. What is left in the iov then
+ * may be sent later. */
 MH_CHECK int mh__send_until(int fd, struct iovec *iov, int count, short events, int64_t idle_ms,
                             int64_t deadline);
-
-/* Say goodbye so that the peer can still read what was sent: no more from us, throw away what comes
- * until it closes, or the deadline is there, or MH__LINGER_BYTES have come; then close (RFC 9112
- * section 9.6). */
-void mh__close_lingering(int fd, int64_t deadline);
 
 /* One sendfile() of at most `len` bytes of a file from offset on. Returns how many; 0: the file is
  * shorter; or an error, -EAGAIN among them. No SIGPIPE either. */

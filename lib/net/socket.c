@@ -124,32 +124,6 @@ int mh__send_until(int fd, struct iovec *iov, int count, short events, int64_t i
     return 0;
 }
 
-int mh__send(int fd, struct iovec *iov, int count, int64_t idle_ms, int64_t deadline)
-{
-    return mh__send_until(fd, iov, count, 0, idle_ms, deadline);
-}
-
-static void throw_away(int fd, int64_t deadline)
-{
-    char waste[4096];
-    size_t left = MH__LINGER_BYTES;
-    while (left > 0) {
-        ssize_t len = mh__recv(fd, waste, sizeof(waste) < left ? sizeof(waste) : left, deadline);
-        if (len <= 0)
-            return;
-        left -= (size_t)len;
-    }
-}
-
-void mh__close_lingering(int fd, int64_t deadline)
-{
-    int before = errno;
-    if (shutdown(fd, SHUT_WR) == 0)
-        throw_away(fd, deadline);
-    mh__close(fd);
-    errno = before;
-}
-
 void mh__close(int fd)
 {
     int before = errno;

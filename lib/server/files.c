@@ -573,6 +573,7 @@ static int status_of(int err)
     case -EAGAIN:
         return 503;
     case -EIO:
+    case MH_ERR_TOO_LARGE: /* a page of names that are all long and strange */
         return 500;
     default:
         return 404; /* it is not there, or not beneath the root, or nothing that can be sent */

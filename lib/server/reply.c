@@ -9,7 +9,6 @@
 
 #include "base/buffer.h"
 #include "base/str.h"
-#include "http/chars.h"
 #include "http/h1.h"
 
 #define TEXT_TYPE "text/plain; charset=utf-8"
@@ -35,15 +34,6 @@ static bool opens_tunnel(const struct mh__exchange *ex, int status)
     return status < 300 && mh_str_equal(ex->request.method, "CONNECT");
 }
 
-static bool is_name(mh_str name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        if (!mh__is(name.ptr[i], MH__TOKEN))
-            return false;
-    }
-    return name.len > 0;
-}
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -52,11 +42,8 @@ static bool is_blank(char c)
 /* RFC 9110 section 5.5: no control bytes, and no white space at either end. */
 static bool is_value(mh_str value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        if (!mh__is(value.ptr[i], MH__VALUE))
-            return false;
-    }
-    return value.len == 0 || (!is_blank(value.ptr[0]) && !is_blank(value.ptr[value.len - 1]));
+    return value.len == 0 ||
+           (!is_blank(value.ptr[0]) && !is_blank(value.ptr[value.len - 1]) && mh__is_text(value));
 }
 
 /* ---- lines ---- */
@@ -295,7 +282,7 @@ int mh_reply_header(mh_request *req, const char *name, const char *value)
     mh_str n = mh_str_from(name), v = mh_str_from(value);
     if (reply->status || reply->line_count == MH__REPLY_FIELDS_MAX || !n.ptr || !v.ptr)
         return -EINVAL;
-    if (!is_name(n) || !is_value(v) || is_ours(n))
+    if (!mh__is_token(n) || !is_value(v) || is_ours(n))
         return -EINVAL;
     bool *there = single(reply, n);
     if (there && *there)
@@ -314,7 +301,7 @@ int mh_reply_header(mh_request *req, const char *name, const char *value)
 /* RFC 9110 section 6.5.1: nothing that frames or routes. */
 static bool may_trail(mh_str name)
 {
-    return is_name(name) && mh__field_kind(name) == MH__KINDS &&
+    return mh__is_token(name) && mh__field_kind(name) == MH__KINDS &&
            !mh_str_equal_nocase(name, "Content-Type");
 }
 

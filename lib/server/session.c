@@ -34,7 +34,7 @@ static const struct sockaddr *peer_of(const struct mh__session *c)
     return c->peer.any.sa_family == AF_UNSPEC ? NULL : &c->peer.any;
 }
 
-static void complain(const struct mh__session *c, int err, const char *why)
+MH__COLD static void complain(const struct mh__session *c, int err, const char *why)
 {
     const struct mh__settings *settings = settings_of(c);
     if (settings->on_error)
@@ -109,7 +109,7 @@ static void report(struct mh__session *c, const struct mh__exchange *ex)
 
 /* Is the exchange still with somebody who owes a reply? Then he ends it. It may be in the inbox for
  * another reason: its body goes on. */
-static bool leave_to_replier(struct mh__exchange *ex)
+MH__COLD static bool leave_to_replier(struct mh__exchange *ex)
 {
     pthread_mutex_lock(&ex->inbox->lock);
     bool his = !ex->told;
@@ -135,7 +135,7 @@ static int hand_body(struct mh__exchange *ex, const char *data, size_t len)
 
 /* Who waits for the end of a body before he replies would wait for ever. What he says now, if he
  * does, is heard by nobody, and the exchange ends as if it had been. */
-static void tell_cut(struct mh__exchange *ex)
+MH__COLD static void tell_cut(struct mh__exchange *ex)
 {
     if (ex->owed && !ex->complete)
         (void)hand_body(ex, NULL, 0);
@@ -174,7 +174,7 @@ static void close_now(struct mh__session *c)
     c->carrier->close(c);
 }
 
-void mh__session_close(struct mh__session *c, int err, const char *why)
+MH__COLD void mh__session_close(struct mh__session *c, int err, const char *why)
 {
     if (c->closed)
         return;
@@ -185,7 +185,7 @@ void mh__session_close(struct mh__session *c, int err, const char *why)
     close_now(c);
 }
 
-static void lost(struct mh__session *c, int err, const char *step)
+MH__COLD static void lost(struct mh__session *c, int err, const char *step)
 {
     char words[100];
     mh_buf text = mh__buf_over(words, sizeof(words));
@@ -239,7 +239,7 @@ static bool flush(struct mh__session *c)
 }
 
 /* There is no memory for a reply. This one needs none. */
-static void send_unavailable(struct mh__session *c)
+MH__COLD static void send_unavailable(struct mh__session *c)
 {
     static const char reply[] = "HTTP/1.1 503 Service Unavailable\r\n"
                                 "Content-Length: 0\r\n"
@@ -261,7 +261,7 @@ static void send_unavailable(struct mh__session *c)
 }
 
 /* Nothing more can be said on this connection but what is said already. */
-static void give_up(struct mh__session *c)
+MH__COLD static void give_up(struct mh__session *c)
 {
     if (c->exchange && c->exchange->begun) {
         mh__session_close(c, -ENOMEM, "no memory for a reply");
@@ -274,7 +274,7 @@ static void give_up(struct mh__session *c)
 
 /* ---- replies ---- */
 
-static void note_trailer(mh_header *field, mh_str line)
+MH__COLD static void note_trailer(mh_header *field, mh_str line)
 {
     const char *colon = memchr(line.ptr, ':', line.len);
     size_t len = (size_t)(colon - line.ptr);
@@ -283,7 +283,8 @@ static void note_trailer(mh_header *field, mh_str line)
 }
 
 /* The lines as fields again, for the engine. */
-static mh_headers trailers_of(const struct mh__reply *reply, mh_header fields[MH_HEADERS_MAX])
+MH__COLD static mh_headers trailers_of(const struct mh__reply *reply,
+                                       mh_header fields[MH_HEADERS_MAX])
 {
     mh_str rest = mh_buf_str(&reply->trailers);
     for (size_t i = 0; i < reply->trailer_count; i++) {
@@ -305,7 +306,7 @@ static int put_end(struct mh__session *c)
 }
 
 /* The peer gets what there is of the body, and can see that it is not all. */
-static void cut_reply(struct mh__session *c, int err, const char *why)
+MH__COLD static void cut_reply(struct mh__session *c, int err, const char *why)
 {
     char words[100];
     mh_buf text = mh__buf_over(words, sizeof(words));
@@ -506,7 +507,7 @@ static struct mh__exchange *take_exchange(struct mh__session *c)
 
 /* Answer with a status that says what was wrong, and read nothing more. The exchange that is under
  * way may be with another thread; then this answer is another one. */
-static void refuse(struct mh__session *c, int status, int err, mh_str why)
+MH__COLD static void refuse(struct mh__session *c, int status, int err, mh_str why)
 {
     if (c->exchange && c->exchange->begun) {
         mh__session_close(c, err, why.ptr);
@@ -526,7 +527,7 @@ static void refuse(struct mh__session *c, int status, int err, mh_str why)
         give_up(c);
 }
 
-static void refuse_malformed(struct mh__session *c, int err, const mh_h1_fault *fault)
+MH__COLD static void refuse_malformed(struct mh__session *c, int err, const mh_h1_fault *fault)
 {
     char words[200];
     mh_buf why = mh__buf_over(words, sizeof(words));
@@ -534,7 +535,7 @@ static void refuse_malformed(struct mh__session *c, int err, const mh_h1_fault *
     refuse(c, fault->status, err, mh_buf_str(&why));
 }
 
-static void refuse_text(struct mh__session *c, int status, int err, const char *why)
+MH__COLD static void refuse_text(struct mh__session *c, int status, int err, const char *why)
 {
     refuse(c, status, err, mh_str_from(why));
 }
@@ -590,7 +591,7 @@ static bool take_head(struct mh__session *c)
 }
 
 /* Nothing more will come: what is there is all there is. */
-static bool no_more(struct mh__session *c)
+MH__COLD static bool no_more(struct mh__session *c)
 {
     if (!c->ended)
         return false;
@@ -629,7 +630,7 @@ static bool invite_body(struct mh__session *c, const mh_str *in)
 }
 
 /* A body that moves, but so slowly that it would last for ever. */
-static bool is_too_slow(const struct mh__session *c)
+MH__COLD static bool is_too_slow(const struct mh__session *c)
 {
     const struct mh__settings *settings = settings_of(c);
     const struct mh__exchange *ex = c->exchange;
@@ -723,7 +724,7 @@ static bool step(struct mh__session *c, mh_str *in)
 
 /* Say goodbye so that the peer can still read what was sent: what it is still sending would make
  * the kernel throw that away (RFC 9112 section 9.6). */
-static void linger(struct mh__session *c)
+MH__COLD static void linger(struct mh__session *c)
 {
     c->lingering = true;
     mh_buf_free(&c->in);
@@ -829,7 +830,7 @@ void mh__session_go_on(struct mh__session *c)
 
 /* ---- from the carrier ---- */
 
-static void heard_end(struct mh__session *c, int err)
+MH__COLD static void heard_end(struct mh__session *c, int err)
 {
     c->ended = true;
     c->receiving = false;
@@ -844,7 +845,7 @@ static void heard_end(struct mh__session *c, int err)
 }
 
 /* What is thrown away has its limit, too. */
-static void discard(struct mh__session *c, size_t len)
+MH__COLD static void discard(struct mh__session *c, size_t len)
 {
     c->h1.consumed += len;
     if (c->h1.consumed > MH__LINGER_BYTES)
@@ -894,7 +895,7 @@ void mh__session_sent(struct mh__session *c, int err)
 
 /* It is looked at once in each time of this length what the peer has taken in it: nothing, or so
  * little that it would last for ever. */
-static void expire_sending(struct mh__session *c)
+MH__COLD static void expire_sending(struct mh__session *c)
 {
     uint64_t untaken = c->carrier->untaken(c);
     uint64_t taken = c->untaken - least(untaken, c->untaken);
@@ -909,7 +910,7 @@ static void expire_sending(struct mh__session *c)
     }
 }
 
-void mh__session_expire(struct mh__session *c)
+MH__COLD void mh__session_expire(struct mh__session *c)
 {
     switch ((enum mh__line)c->line) {
     case MH__LINE_HANDSHAKE:
@@ -935,7 +936,7 @@ void mh__session_expire(struct mh__session *c)
     }
 }
 
-void mh__session_stop(struct mh__session *c)
+MH__COLD void mh__session_stop(struct mh__session *c)
 {
     if (c->line == MH__LINE_IDLE || c->line == MH__LINE_HANDSHAKE)
         close_now(c);
@@ -972,7 +973,7 @@ void mh__session_start(struct mh__session *c)
     settle_receiving(c);
 }
 
-void mh__session_drop(struct mh__session *c)
+MH__COLD void mh__session_drop(struct mh__session *c)
 {
     c->worker->live--;
     mh__session_release(c);

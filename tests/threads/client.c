@@ -54,7 +54,7 @@ static size_t receive_head(int fd, char *buf, size_t cap)
 static int say(int fd, const char *text)
 {
     struct iovec iov = {(void *)(uintptr_t)text, strlen(text)};
-    return mh__send(fd, &iov, 1, 10000, mh__deadline_in(10000));
+    return mh__send_until(fd, &iov, 1, 0, 10000, mh__deadline_in(10000));
 }
 
 /* "/slow" is never answered in full; every seventh answer is the last one of its connection. */

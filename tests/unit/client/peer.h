@@ -67,7 +67,7 @@ static inline int peer_send(const struct peer *peer, int fd)
     for (size_t at = 0; at < peer->script.len && err == 0; at += piece) {
         size_t len = peer->script.len - at < piece ? peer->script.len - at : piece;
         struct iovec iov = {(void *)(uintptr_t)(peer->script.ptr + at), len};
-        err = mh__send(fd, &iov, 1, 10000, peer_limit());
+        err = mh__send_until(fd, &iov, 1, 0, 10000, peer_limit());
     }
     return err;
 }
@@ -85,7 +85,7 @@ static inline void peer_echo(struct peer *peer, int fd)
     const char *body = (char *)memmem(peer->request, peer->len, "\r\n\r\n", 4) + 4;
     struct iovec iov = {(void *)(uintptr_t)body, peer->len - (size_t)(body - peer->request)};
     ssize_t len = 1;
-    while (len > 0 && mh__send(fd, &iov, 1, 10000, peer_limit()) == 0) {
+    while (len > 0 && mh__send_until(fd, &iov, 1, 0, 10000, peer_limit()) == 0) {
         len = mh__recv(fd, peer->request, sizeof(peer->request), peer_limit());
         iov = (struct iovec){peer->request, (size_t)len};
     }

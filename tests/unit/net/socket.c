@@ -140,7 +140,7 @@ Test(socket, sends_everything_however_little_the_peer_takes)
         iov[i + 1 + (i >= 1000)] = (struct iovec){data + i * EACH, EACH};
     struct reader reader = {.fd = fd[1], .step = 5000, .got = got, .cap = sizeof(got)};
     cr_assert_eq(pthread_create(&thread, NULL, read_all, &reader), 0);
-    cr_assert_eq(mh__send(fd[0], iov, PARTS + 3, 10000, soon()), 0);
+    cr_assert_eq(mh__send_until(fd[0], iov, PARTS + 3, 0, 10000, soon()), 0);
     mh__close(fd[0]);
     pthread_join(thread, NULL);
     mh__close(fd[1]);
@@ -154,8 +154,8 @@ Test(socket, sends_nothing)
     int fd[2];
     struct iovec none = {NULL, 0};
     pair(fd);
-    cr_assert_eq(mh__send(fd[0], &none, 1, 0, 0), 0);
-    cr_assert_eq(mh__send(fd[0], NULL, 0, 0, 0), 0);
+    cr_assert_eq(mh__send_until(fd[0], &none, 1, 0, 0, 0), 0);
+    cr_assert_eq(mh__send_until(fd[0], NULL, 0, 0, 0, 0), 0);
     close_both(fd);
 }
 
@@ -163,7 +163,7 @@ static int send_too_much(int fd, int64_t idle_ms, int64_t deadline)
 {
     static char data[8 << 20];
     struct iovec iov = {data, sizeof(data)};
-    return mh__send(fd, &iov, 1, idle_ms, deadline);
+    return mh__send_until(fd, &iov, 1, 0, idle_ms, deadline);
 }
 
 /* What is left in the iov is what has not gone. */
@@ -248,73 +248,13 @@ Test(socket, a_peer_that_is_gone_is_an_error_and_no_signal)
     mh__close(fd[0]);
 }
 
-/* ---- the end ---- */
-
-Test(socket, lingering_waits_until_the_peer_has_closed)
-{
-    int fd[2], before = open_descriptors();
-    char buf[8192];
-    pair(fd);
-    cr_assert_eq(write(fd[0], "bye", 3), 3);
-    cr_assert_eq(write(fd[1], buf, sizeof(buf)), (ssize_t)sizeof(buf));
-    shutdown(fd[1], SHUT_WR);
-    mh__close_lingering(fd[0], soon());
-    cr_assert_eq(mh__recv(fd[1], buf, sizeof(buf), soon()), 3);
-    cr_assert_eq(mh__recv(fd[1], buf, sizeof(buf), soon()), 0);
-    mh__close(fd[1]);
-    cr_assert_eq(open_descriptors(), before);
-}
-
-Test(socket, lingering_ends_at_the_deadline)
-{
-    int fd[2], before = open_descriptors();
-    pair(fd);
-    int64_t begin = mh__clock_ms();
-    mh__close_lingering(fd[0], mh__deadline_in(30));
-    cr_assert_geq(mh__clock_ms() - begin, 30);
-    mh__close(fd[1]);
-    cr_assert_eq(open_descriptors(), before);
-}
-
-struct flood {
-    int fd, err;
-};
-
-static void *flood(void *arg)
-{
-    struct flood *flooding = arg;
-    for (int i = 0; i < 100 && flooding->err == 0; i++)
-        flooding->err = send_too_much(flooding->fd, 10000, soon());
-    return NULL;
-}
-
-Test(socket, lingering_ends_after_so_many_bytes)
-{
-    int fd[2];
-    pthread_t thread;
-    pair(fd);
-    struct flood flooding = {fd[1], 0};
-    cr_assert_eq(pthread_create(&thread, NULL, flood, &flooding), 0);
-    mh__close_lingering(fd[0], MH__NEVER);
-    pthread_join(thread, NULL);
-    cr_assert(flooding.err == -EPIPE || flooding.err == -ECONNRESET);
-    mh__close(fd[1]);
-}
-
-Test(socket, lingering_on_what_is_not_connected_just_closes)
-{
-    int before = open_descriptors();
-    mh__close_lingering(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), MH__NEVER);
-    cr_assert_eq(open_descriptors(), before);
-}
-
 Test(socket, closing_leaves_errno)
 {
     int fd[2];
     pair(fd);
     errno = E2BIG;
     mh__close(fd[0]);
-    mh__close_lingering(fd[1], 0);
+    mh__close(fd[1]);
     mh__close(-1);
     cr_assert_eq(errno, E2BIG);
 }
