@@ -332,9 +332,9 @@ static void close_idle(struct mh__worker *worker)
 
 static void begin_stop(struct mh__worker *worker)
 {
+    worker->stopping = true;
     if (worker->settings->own_listeners)
         mh__listener_finish(&worker->listener);
-    worker->stopping = true;
     mh__listener_close(&worker->listener);
     close_idle(worker);
     if (worker->settings->stop_ms != MH__NEVER)

@@ -1181,6 +1181,36 @@ Test(session, stopped)
     stage_close();
 }
 
+/* They are more than are accepted in one go. */
+Test(session, a_stop_answers_who_has_waited)
+{
+    enum { WAITING = 200 };
+    int fd[WAITING];
+    stage_open((mh_server_options){.handler = echo});
+    uint16_t port = mh_server_port(stage.server);
+    for (int i = 0; i < WAITING; i++) {
+        fd[i] = stage_connect_with(0);
+        cr_assert_eq(send(fd[i], GET, strlen(GET), MSG_NOSIGNAL), (ssize_t)strlen(GET));
+    }
+    mh_server_stop(stage.server);
+    int told = 0;
+    for (int i = 0; i < WAITING; i++) {
+        hear_all(fd[i]);
+        cr_assert(strstr(heard.data, "\r\n\r\nGET|/|"), "%d: %s", i, heard.data);
+        told += strstr(heard.data, CLOSE) != NULL; /* not whoever was accepted before the stop */
+    }
+    cr_assert_gt(told, 0);
+    cr_assert_eq(mh_loop_run(stage.loop, STAGE_MS), 0);
+    cr_assert_eq(stage.errors, 0);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(late, (struct sockaddr *)&to, sizeof(to)), -1);
+    cr_assert_eq(errno, ECONNREFUSED);
+    close(late);
+    stage_close();
+}
+
 Test(session, stopped_after_a_while)
 {
     stage_open((mh_server_options){.handler = later, .stop_timeout_ms = 40});
