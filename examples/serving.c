@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 int take_serving_option(const struct program *program, struct serving *serving, int option)
 {
@@ -64,11 +65,15 @@ static void print_place(const struct serving *serving, const mh_server_options *
     printf("%s://%.*s:%u/\n", options->cert_file ? "https" : "http", len, serving->address, port);
 }
 
-/* Whether it is the certificate or the address follows from what mh_server_new() says. */
+/* Whether it is a file or the address follows from what mh_server_new() says. */
 static const char *blame(const mh_server_options *options, int err)
 {
-    bool file = err == MH_ERR_TLS || err == MH_ERR_SCHEME || (options->cert_file && err == -ENOENT);
-    return file && options->cert_file ? options->cert_file : options->address;
+    if (!options->cert_file)
+        return options->address;
+    if (options->key_file && access(options->key_file, R_OK) < 0)
+        return options->key_file;
+    bool file = err == MH_ERR_TLS || err == MH_ERR_SCHEME || access(options->cert_file, R_OK) < 0;
+    return file ? options->cert_file : options->address;
 }
 
 int run_server(const struct program *program, const struct serving *serving,

@@ -186,9 +186,10 @@ void mh__exchange_clear(struct mh__exchange *ex)
     ex->request.private_ = ex;
     ex->session = NULL;
     ex->told = false;
-    ex->owed = ex->complete = ex->begun = ex->handed = ex->waiting = false;
+    ex->owed = ex->complete = ex->begun = ex->handed = ex->waiting = ex->reported = false;
     ex->received = ex->before = ex->sent = 0;
     ex->route = NULL;
+    ex->begin_us = 0;
     atomic_store_explicit(&ex->stage, MH__HANDLING, memory_order_relaxed);
     atomic_store_explicit(&ex->paused, false, memory_order_relaxed);
     atomic_store_explicit(&ex->shared, false, memory_order_relaxed);

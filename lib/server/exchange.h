@@ -80,6 +80,7 @@ struct mh__exchange {
     bool begun;    /* the reply's head has been put */
     bool handed;   /* all of its body is with the carrier */
     bool waiting;  /* the producer has nothing for now */
+    bool reported; /* to on_access() */
     struct mh__task task;
     uint64_t received; /* of the request's body */
     int64_t body_ms;   /* when it began, or has last gone on after a pause ... */

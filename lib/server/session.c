@@ -98,13 +98,14 @@ static void take_line(struct mh__session *c, bool heard)
 
 /* ---- the exchange's end ---- */
 
-static void report(struct mh__session *c, const struct mh__exchange *ex)
+static void report(struct mh__session *c, struct mh__exchange *ex, int status)
 {
     const struct mh__settings *settings = settings_of(c);
-    if (!settings->on_access)
+    if (!settings->on_access || ex->reported)
         return;
     int64_t took = ex->begin_us > 0 ? mh__backend_clock_us(c->worker->loop) - ex->begin_us : 0;
-    settings->on_access(&ex->request, ex->begun ? ex->reply.status : 0, ex->sent, took);
+    ex->reported = true;
+    settings->on_access(&ex->request, status, ex->sent, took);
 }
 
 /* Is the exchange still with somebody who owes a reply? Then he ends it. It may be in the inbox for
@@ -156,7 +157,8 @@ static void drop_exchange(struct mh__session *c)
 
 static void end_exchange(struct mh__session *c)
 {
-    report(c, c->exchange);
+    struct mh__exchange *ex = c->exchange;
+    report(c, ex, ex->begun ? ex->reply.status : 0);
     drop_exchange(c);
 }
 
@@ -517,12 +519,16 @@ MH__COLD static void refuse(struct mh__session *c, int status, int err, mh_str w
         note(c, err);
     complain(c, err, why.ptr);
     c->last = true;
-    if (c->exchange && c->exchange->owed)
+    bool another = c->exchange && c->exchange->owed;
+    if (another) {
+        report(c, c->exchange, status);
         drop_exchange(c);
+    }
     if (!c->exchange && !take_exchange(c)) {
         send_unavailable(c);
         return;
     }
+    c->exchange->reported = another;
     if (mh__reply_refuse(c->exchange, status, why) < 0)
         give_up(c);
 }

@@ -448,6 +448,8 @@ static void check_refused_while_owed(const char *rest, const char *status, const
                  0);
     hear(fd, expected.data);
     cr_assert_eq(stage.accesses, 1);
+    cr_assert_str_eq(stage.method, "POST");
+    cr_assert_eq(stage.status, atoi(status));
     cr_assert_eq(stage.ends, 0);
     cr_assert(!mh_request_alive(owed));
     cr_assert_eq(mh_reply_text(owed, 200, "x"), MH_ERR_CLOSED);
