@@ -16,7 +16,7 @@
  *   GET  /page                  HTML with two hundred images from /files
  *   GET  /status/{code}         a bare status
  *   GET  /error                 the handler fails
- *   GET  /trim                  malloc_trim()
+ *   GET  /trim                  malloc_trim(), and how many bytes are allocated
  *   POST /stop                  stops the server
  *   GET  /listing/...           the folder --root, with listings
  *   GET  /files/..., /...       the folder --root
@@ -158,7 +158,7 @@ static int error(mh_request *req)
 static int trim(mh_request *req)
 {
     malloc_trim(0);
-    return mh_reply_text(req, 200, "trimmed\n");
+    return mh_reply_printf(req, 200, "text/plain", "%zu\n", mallinfo2().uordblks);
 }
 
 static int stop(mh_request *req)
