@@ -172,7 +172,8 @@ typedef struct mh_server_options {
     void *user;
 
     int threads;          /* 0: one per CPU this process may use; at most MH_SERVER_THREADS_MAX */
-    bool stop_on_signals; /* in mh_server_run(): SIGINT and SIGTERM call mh_server_stop() */
+    bool stop_on_signals; /* in mh_server_run(): SIGINT and SIGTERM call mh_server_stop(). Not where
+                           * another thread of the program takes them: block them there. */
     bool stream_bodies;   /* the handler runs at the end of the head; see on_body */
 
     int connections_max; /* 0: MH_SERVER_CONNECTIONS_MAX; shared out among the threads */

@@ -125,6 +125,8 @@ static int tls_send(struct mh__session *c, const struct iovec *pieces, int count
             mh__tls_write(secure->tls, (mh_str){pieces[i].iov_base, pieces[i].iov_len}, cipher);
         if (err < 0) {
             mh_buf_clear(cipher);
+            secure->finished =
+                true; /* a record is missing, and what came behind it could not be read */
             return err;
         }
     }

@@ -34,7 +34,8 @@ struct mh_server {
     int listener;
     uint16_t port; /* where that is; known after it was closed, too */
     bool stop_on_signals;
-    char *unix_path; /* to be removed in the end */
+    char *unix_path;     /* to be removed in the end */
+    int connections_max; /* the option */
     int count;
     atomic_int ready; /* posts whose worker may be told to stop */
     struct post *posts;
@@ -239,6 +240,7 @@ static int set_up(mh_server *server, const mh_server_options *options)
     set_limits(settings, options);
     server->stop_on_signals = options->stop_on_signals;
     server->count = options->threads > 0 ? options->threads : count_cpus();
+    server->connections_max = options->connections_max;
     share_out(settings, options->connections_max, server->count);
     server->posts = mh__calloc((size_t)server->count, sizeof(*server->posts));
     if (!server->posts)
@@ -308,17 +310,17 @@ void mh_server_stop(mh_server *server)
 {
     if (!server)
         return;
-    atomic_fetch_add(&server->stops, 1);
+    int stops = atomic_fetch_add(&server->stops, 1) + 1;
     int count = atomic_load(&server->ready);
     for (int i = 0; i < count; i++)
-        mh__worker_ask_to_stop(server->posts[i].worker);
+        mh__worker_ask_to_stop(server->posts[i].worker, stops < 2 ? stops : 2);
 }
 
 static void catch_up(struct post *post)
 {
     int stops = atomic_load(&post->server->stops);
-    for (int i = 0; i < stops && i < 2; i++)
-        mh__worker_ask_to_stop(post->worker);
+    if (stops > 0)
+        mh__worker_ask_to_stop(post->worker, stops < 2 ? stops : 2);
 }
 
 /* ---- threads ---- */
@@ -499,7 +501,7 @@ int mh_server_attach(mh_server *server, mh_loop *loop)
         return err;
     post->server = server;
     post->loop = loop;
-    share_out(&server->settings, server->settings.connections_max * server->count, 1);
+    share_out(&server->settings, server->connections_max, 1);
     err = mh__worker_new(&post->worker, &server->settings, loop, server->listener);
     if (err < 0) {
         post->loop = NULL;

@@ -21,6 +21,7 @@
 #define NO_LINE MH__LINES
 
 static const char late[] = "the request took too long to arrive";
+static const char unwanted[] = "the handler wants no more of the body";
 static const char too_large[] = "the request's body is too large";
 static const char cut[] = "the connection was closed in the middle of the request";
 
@@ -211,6 +212,7 @@ static void keep_unsent(struct mh__session *c)
 {
     c->unsent = mh_buf_take(&c->worker->out, NULL);
     c->untaken = c->carrier->untaken(c);
+    c->line = NO_LINE; /* it counts from now on */
     c->sending = true;
 }
 
@@ -240,6 +242,13 @@ static bool flush(struct mh__session *c)
     return took(c, c->carrier->send(c, &piece, 1));
 }
 
+/* What has been replied before goes out first. */
+MH__COLD static void break_off(struct mh__session *c, int err, const char *why)
+{
+    (void)!flush(c);
+    mh__session_close(c, err, why);
+}
+
 /* There is no memory for a reply. This one needs none. */
 MH__COLD static void send_unavailable(struct mh__session *c)
 {
@@ -266,7 +275,7 @@ MH__COLD static void send_unavailable(struct mh__session *c)
 MH__COLD static void give_up(struct mh__session *c)
 {
     if (c->exchange && c->exchange->begun) {
-        mh__session_close(c, -ENOMEM, "no memory for a reply");
+        break_off(c, -ENOMEM, "no memory for a reply");
         return;
     }
     if (c->exchange)
@@ -313,8 +322,7 @@ MH__COLD static void cut_reply(struct mh__session *c, int err, const char *why)
     char words[100];
     mh_buf text = mh__buf_over(words, sizeof(words));
     (void)!mh_buf_printf(&text, "the reply's body: %s", why); /* cut, if need be */
-    (void)!flush(c);
-    mh__session_close(c, err, words);
+    break_off(c, err, words);
 }
 
 /* The reply is out, as far as it depends on us. */
@@ -356,7 +364,7 @@ static bool pump_bytes(struct mh__session *c)
     mh_str bytes = ex->reply.bytes;
     if (bytes.len <= MH__SMALL_BODY_MAX) {
         if (mh_h1_put_body(&c->h1, bytes, out) < 0) {
-            mh__session_close(c, -ENOMEM, "no memory for a reply");
+            break_off(c, -ENOMEM, "no memory for a reply");
             return false;
         }
         ex->sent = bytes.len;
@@ -379,11 +387,22 @@ static ssize_t read_file(struct mh__reply *reply, char *buf, size_t cap, uint64_
     return len == 0 ? MH_ERR_CLOSED : len; /* it is shorter than it was */
 }
 
+static ssize_t copy_bytes(const struct mh__reply *reply, char *buf, size_t cap, uint64_t done)
+{
+    mh_str rest = mh__str_from(reply->bytes, (size_t)done);
+    size_t len = rest.len < cap ? rest.len : cap;
+    if (len > 0)
+        memcpy(buf, rest.ptr, len);
+    return (ssize_t)len;
+}
+
 static ssize_t produce(struct mh__exchange *ex, char *buf, size_t cap)
 {
     struct mh__reply *reply = &ex->reply;
     if (reply->source == MH__SOURCE_FILE)
         return read_file(reply, buf, cap, ex->sent);
+    if (reply->source == MH__SOURCE_BYTES)
+        return copy_bytes(reply, buf, cap, ex->sent);
     ssize_t len = reply->produce(&ex->request, buf, cap);
     return len > (ssize_t)cap ? -EINVAL : len;
 }
@@ -459,9 +478,10 @@ static bool pump(struct mh__session *c)
         ex->sent = reply->length;
     if (ex->handed || !mh__h1_sends_body(&c->h1))
         return complete(c);
-    if (reply->source == MH__SOURCE_BYTES)
+    bool at_once = c->carrier->sends_files; /* where nothing has to be made of the bytes first */
+    if (reply->source == MH__SOURCE_BYTES && (at_once || reply->bytes.len <= MH__PIECE_SIZE))
         return pump_bytes(c);
-    if (reply->source == MH__SOURCE_PRODUCER || !c->carrier->sends_files)
+    if (reply->source == MH__SOURCE_PRODUCER || !at_once)
         return pump_producer(c);
     struct iovec piece = {out->data, out->len};
     return hand_over(
@@ -512,7 +532,7 @@ static struct mh__exchange *take_exchange(struct mh__session *c)
 MH__COLD static void refuse(struct mh__session *c, int status, int err, mh_str why)
 {
     if (c->exchange && c->exchange->begun) {
-        mh__session_close(c, err, why.ptr);
+        break_off(c, err, why.ptr);
         return;
     }
     if (err == MH_ERR_CLOSED)
@@ -646,6 +666,12 @@ MH__COLD static bool is_too_slow(const struct mh__session *c)
            ex->received - ex->before < (uint64_t)(took / 1000 * settings->rate_min);
 }
 
+MH__COLD static bool refuse_slow(struct mh__session *c)
+{
+    refuse_text(c, 408, -ETIMEDOUT, late);
+    return !c->closed;
+}
+
 static bool take_body(struct mh__session *c, mh_str body)
 {
     const struct mh__settings *settings = settings_of(c);
@@ -655,14 +681,12 @@ static bool take_body(struct mh__session *c, mh_str body)
         refuse_text(c, 413, MH_ERR_TOO_LARGE, too_large);
         return !c->closed;
     }
-    if (is_too_slow(c)) {
-        refuse_text(c, 408, -ETIMEDOUT, late);
-        return !c->closed;
-    }
+    if (is_too_slow(c))
+        return refuse_slow(c);
     int err =
         settings->stream_bodies ? hand_body(ex, body.ptr, body.len) : mh__exchange_body(ex, body);
     if (err < 0 && settings->stream_bodies)
-        mh__session_close(c, err, "the handler wants no more of the body");
+        break_off(c, err, unwanted);
     else if (err < 0)
         give_up(c);
     return !c->closed;
@@ -677,11 +701,11 @@ static bool take_end(struct mh__session *c)
     }
     if (!settings_of(c)->stream_bodies)
         return handle(c);
-    if (atomic_load(&ex->paused)) /* answered, and so it was not waited for: see is_at_end() */
+    if (is_answered(ex) && atomic_load(&ex->paused)) /* it was not waited for: see is_at_end() */
         return true;
     int err = hand_body(ex, "", 0);
     if (err < 0)
-        mh__session_close(c, err, "the handler wants no more of the body");
+        break_off(c, err, unwanted);
     return !c->closed;
 }
 
@@ -699,6 +723,8 @@ static bool read_on(struct mh__session *c, mh_str *in)
         refuse_malformed(c, event, &view->fault);
         return !c->closed;
     }
+    if (!c->ended && is_too_slow(c)) /* trailers are no body, and yet they drip */
+        return refuse_slow(c);
     return no_more(c);
 }
 
@@ -719,11 +745,12 @@ static bool step(struct mh__session *c, mh_str *in)
         return false;
     if (!ex)
         return !c->last && begin_request(c, in);
-    if (ex->begun && pump(c))
+    bool begun = ex->begun;
+    if (begun && pump(c))
         return true;
-    if (ex->begun && (c->closed || c->exchange != ex || c->last))
+    if (begun && (c->closed || c->exchange != ex || c->last))
         return false;
-    if (!ex->begun && is_answered(ex))
+    if (!begun && is_answered(ex))
         return is_at_end(c) ? read_on(c, in) : begin_reply(c);
     return reads_body(c) && read_on(c, in);
 }
@@ -862,6 +889,7 @@ static void heard(struct mh__session *c, const char *data, size_t len)
 {
     mh_str in = {data, len};
     if (c->in.len == 0) {
+        note_resumed(c);
         drive(c, &in);
         keep_rest(c, in);
         settle(c, true);

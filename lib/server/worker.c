@@ -358,11 +358,13 @@ void mh__worker_stop_after(struct mh__worker *worker)
     worker->stopping = true;
 }
 
-void mh__worker_ask_to_stop(struct mh__worker *worker)
+void mh__worker_ask_to_stop(struct mh__worker *worker, int asked)
 {
     if (worker->detached)
         return;
-    atomic_fetch_add(&worker->stop_asked, 1);
+    int before = atomic_load(&worker->stop_asked);
+    while (before < asked && !atomic_compare_exchange_weak(&worker->stop_asked, &before, asked))
+        ;
     mh__loop_nudge(worker->loop);
 }
 

@@ -84,7 +84,7 @@ struct mh__worker {
     mh_buf cipher; /* the same, encrypted */
     mh_buf plain;  /* what came in, decrypted */
     struct mh__file_cache *files;
-    atomic_int stop_asked; /* by any thread: once, or twice */
+    atomic_int stop_asked; /* by any thread: 1, or 2 to stop at once */
     bool stopping, stopped;
     bool detached;                                          /* the loop has gone */
     void (*on_stopped)(struct mh__worker *worker);          /* no connection is left */
@@ -104,11 +104,13 @@ MH_CHECK int mh__worker_new(struct mh__worker **out, const struct mh__settings *
                             mh_loop *loop, int listener);
 /* Connections are closed at once, and there are no more. Somebody may still ask it to stop. */
 void mh__worker_close(struct mh__worker *worker);
-void mh__worker_free(struct mh__worker *worker);        /* connections are closed at once */
-void mh__worker_ask_to_stop(struct mh__worker *worker); /* any thread, or a signal handler */
-void mh__worker_stop_after(struct mh__worker *worker);  /* what is there; from its own thread */
-mh_str mh__worker_date(struct mh__worker *worker);      /* "Date: ... CR LF" */
-void mh__worker_left(struct mh__worker *worker);        /* a connection was released */
+void mh__worker_free(struct mh__worker *worker); /* connections are closed at once */
+/* asked: 1; 2: at once. Again makes no difference. Any thread, or a signal handler. */
+void mh__worker_ask_to_stop(struct mh__worker *worker, int asked);
+
+void mh__worker_stop_after(struct mh__worker *worker); /* what is there; from its own thread */
+mh_str mh__worker_date(struct mh__worker *worker);     /* "Date: ... CR LF" */
+void mh__worker_left(struct mh__worker *worker);       /* a connection was released */
 
 /* An exchange with nothing in it; NULL: out of memory. */
 struct mh__exchange *mh__worker_exchange(struct mh__worker *worker);

@@ -170,10 +170,11 @@ static void stop(void)
     if (post_count == 0)
         return;
     sim_log("the server is told to stop");
+    int asked = hosting.stopped_at < 0 ? 1 : 2;
     if (hosting.stopped_at < 0)
         hosting.stopped_at = sim.now_us;
     for (int i = 0; i < post_count; i++)
-        mh__worker_ask_to_stop(posts[i].worker);
+        mh__worker_ask_to_stop(posts[i].worker, asked);
 }
 
 static void stop_comes(struct sim_event *event)

@@ -804,6 +804,77 @@ static int borrow(mh_request *req)
     return mh_reply_borrow(req, 200, NULL, large, sizeof(large));
 }
 
+static ssize_t produce_endlessly(mh_request *req, char *buf, size_t cap)
+{
+    (void)req;
+    memset(buf, 'x', cap);
+    return (ssize_t)cap;
+}
+
+static int endless(mh_request *req)
+{
+    return mh_reply_stream(req, 200, NULL, MH_LENGTH_UNKNOWN, produce_endlessly);
+}
+
+enum { CROWD = 100 }; /* more than a worker keeps exchanges for */
+static mh_request *crowd[CROWD];
+static int crowded;
+static bool crowd_fails;
+
+static ssize_t produce_with_the_crowd(mh_request *req, char *buf, size_t cap)
+{
+    (void)req, (void)buf, (void)cap;
+    return crowd_fails ? -EIO : -EAGAIN;
+}
+
+static int join_crowd(mh_request *req)
+{
+    crowd[crowded++] = req;
+    req->on_end = note_end;
+    return mh_reply_stream(req, 200, NULL, MH_LENGTH_UNKNOWN, produce_with_the_crowd);
+}
+
+Test(session, many_producers_that_fail)
+{
+    int fd[CROWD];
+    stage_open((mh_server_options){.handler = join_crowd});
+    for (int i = 0; i < CROWD; i++)
+        fd[i] = say_once(GET);
+    stage_until(crowded == CROWD);
+    crowd_fails = true;
+    for (int i = 0; i < CROWD; i++)
+        mh_reply_wake(crowd[i]);
+    for (int i = 0; i < CROWD; i++)
+        hear_all(fd[i]);
+    cr_assert_eq(stage.ends, CROWD);
+    cr_assert_eq(stage.errors, CROWD);
+    stage_close();
+}
+
+static int refuse_body(mh_request *req, const char *data, size_t len)
+{
+    (void)req, (void)data, (void)len;
+    return -EPERM;
+}
+
+static int refuse_bodies(mh_request *req)
+{
+    if (!mh_str_equal(req->method, "POST"))
+        return mh_reply_text(req, 200, "x");
+    req->on_body = refuse_body;
+    return MH_LATER;
+}
+
+/* What was replied before is not lost with it. */
+Test(session, a_body_that_is_refused_behind_a_reply)
+{
+    stage_open((mh_server_options){.handler = refuse_bodies, .stream_bodies = true});
+    int fd = say_once(GET "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+    hear_last(fd, OK PLAIN "Content-Length: 1\r\n\r\nx");
+    expect_error(-EPERM, "the handler wants no more of the body");
+    stage_close();
+}
+
 static int take(mh_request *req)
 {
     mh_buf bytes = {0};
@@ -955,6 +1026,7 @@ Test(session, a_body_that_drips)
         (void)!send(fd, "b", 1, MSG_NOSIGNAL);
         stage_rest(10);
     }
+    cr_assert_eq(stage.errors, 1);
     hear(fd, TOO_LATE);
     expect_error(-ETIMEDOUT, "the request took too long to arrive");
     close(fd);
@@ -992,6 +1064,46 @@ Test(session, a_peer_that_takes_little)
     cr_assert_eq(stage.errors, 0);
     stage_until(stage.errors > 0);
     expect_error(-ETIMEDOUT, "the peer takes nothing of the reply");
+    close(fd);
+    stage_close();
+}
+
+/* Each piece that the kernel has no room for begins a time of its own. The peer takes 200 bytes in
+ * a millisecond, which is four times as much as it has to. */
+Test(session, a_peer_that_takes_little_of_many_pieces)
+{
+    int listener = mh_listen("127.0.0.1:0"), size = 32768;
+    cr_assert_eq(setsockopt(listener, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+    stage_open((mh_server_options){
+        .handler = endless, .listener = listener, .send_timeout_ms = 400, .rate_min = 50000});
+    int fd = stage_connect_with(4096);
+    char some[4096];
+    int64_t taken = 0, begin = mh__clock_ms(), ms = 0;
+    say(fd, GET);
+    for (; ms < 3000; ms = mh__clock_ms() - begin) {
+        ssize_t len = taken < ms * 200 ? recv(fd, some, sizeof(some), MSG_DONTWAIT) : 0;
+        taken += len > 0 ? len : 0;
+        stage_turn();
+        cr_assert_eq(stage.errors, 0, "%lld ms: %s", (long long)ms, stage.why);
+    }
+    cr_assert_gt(taken, 300000);
+    close(fd);
+    stage_close();
+}
+
+/* Trailers are no body, and have no end of their own. */
+Test(session, trailers_that_drip)
+{
+    stage_open((mh_server_options){.handler = echo, .body_timeout_ms = 100, .rate_min = 1000});
+    int fd = say_once("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      "0\r\nX: ");
+    for (int i = 0; i < 200 && stage.errors == 0; i++) {
+        (void)!send(fd, "b", 1, MSG_NOSIGNAL);
+        stage_rest(10);
+    }
+    cr_assert_eq(stage.errors, 1);
+    hear(fd, TOO_LATE);
+    expect_error(-ETIMEDOUT, "the request took too long to arrive");
     close(fd);
     stage_close();
 }

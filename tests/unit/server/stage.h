@@ -104,8 +104,9 @@ static inline void stage_rest(int ms)
 
 static inline void stage_open(mh_server_options options)
 {
-    stage = (struct stage){.before = open_descriptors()};
-    options.address = "127.0.0.1:0";
+    stage = (struct stage){.before = open_descriptors() - (options.listener > 0)};
+    if (options.listener == 0)
+        options.address = "127.0.0.1:0";
     options.threads = 1;
     options.on_access = note_access;
     options.on_error = note_failure;
