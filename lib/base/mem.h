@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Not on the way of a usual request: made small, and put aside. */
+/* Not on the way of a small request, as nearly all are: made small, and put aside. */
 #define MH__COLD __attribute__((cold))
 
 void *mh__malloc(size_t size);

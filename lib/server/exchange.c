@@ -50,7 +50,7 @@ static int set_origin_form(struct mh__exchange *ex, mh_str target)
 
 /* "http://host/path?query", which a server has to understand (RFC 9112 section 3.2.2). Without a
  * path it is "/"; but an OPTIONS without one is about the server (section 3.2.4). */
-static int set_absolute_form(struct mh__exchange *ex, mh_str target)
+MH__COLD static int set_absolute_form(struct mh__exchange *ex, mh_str target)
 {
     mh_url url;
     if (mh_url_parse(&url, target) < 0 || url.fragment.ptr)
@@ -118,7 +118,7 @@ int mh__exchange_body(struct mh__exchange *ex, mh_str data)
     return mh_buf_append(&ex->body, data.ptr, data.len);
 }
 
-static size_t bytes_of(mh_headers headers)
+MH__COLD static size_t bytes_of(mh_headers headers)
 {
     size_t sum = 0;
     mh_headers_each(h, headers)
@@ -128,7 +128,7 @@ static size_t bytes_of(mh_headers headers)
     return sum;
 }
 
-static mh_str put_copy(char **at, mh_str s)
+MH__COLD static mh_str put_copy(char **at, mh_str s)
 {
     char *to = *at;
     if (s.len > 0)
@@ -137,7 +137,7 @@ static mh_str put_copy(char **at, mh_str s)
     return (mh_str){to, s.len};
 }
 
-static int keep_trailers(struct mh__exchange *ex, mh_headers headers)
+MH__COLD static int keep_trailers(struct mh__exchange *ex, mh_headers headers)
 {
     mh_header *fields = mh__malloc(headers.count * sizeof(*fields) + bytes_of(headers));
     if (!fields)
@@ -195,7 +195,7 @@ void mh__exchange_clear(struct mh__exchange *ex)
     atomic_store_explicit(&ex->shared, false, memory_order_relaxed);
 }
 
-void mh__exchange_free(struct mh__exchange *ex)
+MH__COLD void mh__exchange_free(struct mh__exchange *ex)
 {
     mh__exchange_clear(ex);
     mh_buf_free(&ex->head);
@@ -224,7 +224,7 @@ bool mh_request_alive(const mh_request *req)
 }
 
 /* Whoever gets the lock first while a reply is owed decides whether there is anybody to tell. */
-static void tell(struct mh__exchange *ex)
+MH__COLD static void tell(struct mh__exchange *ex)
 {
     pthread_mutex_lock(&ex->inbox->lock);
     atomic_store_explicit(&ex->shared, true, memory_order_relaxed);
@@ -233,7 +233,7 @@ static void tell(struct mh__exchange *ex)
     pthread_mutex_unlock(&ex->inbox->lock);
 }
 
-void mh_request_pause(mh_request *req, bool paused)
+MH__COLD void mh_request_pause(mh_request *req, bool paused)
 {
     struct mh__exchange *ex = mh__exchange_of(req);
     if (atomic_exchange(&ex->paused, paused) && !paused)

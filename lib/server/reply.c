@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "http/h1.h"
 
@@ -74,7 +75,7 @@ static int put_type(struct mh__reply *reply, const char *type)
 /* ---- the reply is there ---- */
 
 /* The peer has left, and the worker let go of the exchange: it ends here. */
-static int end_here(struct mh__exchange *ex)
+MH__COLD static int end_here(struct mh__exchange *ex)
 {
     if (ex->request.on_end)
         ex->request.on_end(&ex->request);
@@ -172,7 +173,7 @@ int mh_reply_take(mh_request *req, int status, const char *type, mh_buf *body)
     return publish(ex, status);
 }
 
-int mh_reply_printf(mh_request *req, int status, const char *type, const char *fmt, ...)
+MH__COLD int mh_reply_printf(mh_request *req, int status, const char *type, const char *fmt, ...)
 {
     mh_buf text = {0};
     va_list args;
@@ -187,7 +188,7 @@ int mh_reply_printf(mh_request *req, int status, const char *type, const char *f
 
 /* ---- bodies that belong to somebody ---- */
 
-static int release_after(int err, void (*release)(void *owner), void *owner)
+MH__COLD static int release_after(int err, void (*release)(void *owner), void *owner)
 {
     if (release)
         release(owner);
@@ -232,15 +233,15 @@ static void close_file(void *owner)
     (void)close((int)(intptr_t)owner);
 }
 
-int mh_reply_file(mh_request *req, int status, const char *type, int fd, uint64_t offset,
-                  uint64_t len)
+MH__COLD int mh_reply_file(mh_request *req, int status, const char *type, int fd, uint64_t offset,
+                           uint64_t len)
 {
     void (*release)(void *) = fd >= 0 ? close_file : NULL;
     return mh__reply_file(req, status, type, fd, offset, len, release, (void *)(intptr_t)fd);
 }
 
-int mh__reply_stream(mh_request *req, int status, const char *type, uint64_t length,
-                     mh_producer *produce, void (*release)(void *owner), void *owner)
+MH__COLD int mh__reply_stream(mh_request *req, int status, const char *type, uint64_t length,
+                              mh_producer *produce, void (*release)(void *owner), void *owner)
 {
     struct mh__exchange *ex = mh__exchange_of(req);
     int err = produce ? begin(ex, status, type, length) : -EINVAL;
@@ -253,8 +254,8 @@ int mh__reply_stream(mh_request *req, int status, const char *type, uint64_t len
     return publish(ex, status);
 }
 
-int mh_reply_stream(mh_request *req, int status, const char *type, uint64_t length,
-                    mh_producer *produce)
+MH__COLD int mh_reply_stream(mh_request *req, int status, const char *type, uint64_t length,
+                             mh_producer *produce)
 {
     return mh__reply_stream(req, status, type, length, produce, NULL, NULL);
 }
@@ -299,13 +300,13 @@ int mh_reply_header(mh_request *req, const char *name, const char *value)
 }
 
 /* RFC 9110 section 6.5.1: nothing that frames or routes. */
-static bool may_trail(mh_str name)
+MH__COLD static bool may_trail(mh_str name)
 {
     return mh__is_token(name) && mh__field_kind(name) == MH__KINDS &&
            !mh_str_equal_nocase(name, "Content-Type");
 }
 
-int mh_reply_trailer(mh_request *req, const char *name, const char *value)
+MH__COLD int mh_reply_trailer(mh_request *req, const char *name, const char *value)
 {
     struct mh__reply *reply = &mh__exchange_of(req)->reply;
     mh_str n = mh_str_from(name), v = mh_str_from(value);
@@ -336,7 +337,7 @@ void mh__reply_clear(struct mh__reply *reply)
     reply->status = 0;
 }
 
-int mh__reply_page(struct mh__exchange *ex, int status, mh_str why)
+MH__COLD int mh__reply_page(struct mh__exchange *ex, int status, mh_str why)
 {
     if (!has_content(status))
         return mh_reply_copy(&ex->request, status, NULL, NULL, 0);
@@ -351,7 +352,7 @@ int mh__reply_page(struct mh__exchange *ex, int status, mh_str why)
     return err;
 }
 
-int mh__reply_refuse(struct mh__exchange *ex, int status, mh_str why)
+MH__COLD int mh__reply_refuse(struct mh__exchange *ex, int status, mh_str why)
 {
     mh__reply_clear(&ex->reply);
     atomic_store(&ex->stage, MH__HANDLING);

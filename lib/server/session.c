@@ -208,7 +208,7 @@ void mh__session_release(struct mh__session *c)
 /* ---- sending ---- */
 
 /* What a send has left behind stays where it is until sent(); the worker takes another buffer. */
-static void keep_unsent(struct mh__session *c)
+MH__COLD static void keep_unsent(struct mh__session *c)
 {
     c->unsent = mh_buf_take(&c->worker->out, NULL);
     c->untaken = c->carrier->untaken(c);
@@ -375,7 +375,7 @@ static bool pump_bytes(struct mh__session *c)
 }
 
 /* Read some of a file where it cannot be sent as such. */
-static ssize_t read_file(struct mh__reply *reply, char *buf, size_t cap, uint64_t done)
+MH__COLD static ssize_t read_file(struct mh__reply *reply, char *buf, size_t cap, uint64_t done)
 {
     uint64_t left = reply->length - done;
     size_t most = left < cap ? (size_t)left : cap;
@@ -387,7 +387,8 @@ static ssize_t read_file(struct mh__reply *reply, char *buf, size_t cap, uint64_
     return len == 0 ? MH_ERR_CLOSED : len; /* it is shorter than it was */
 }
 
-static ssize_t copy_bytes(const struct mh__reply *reply, char *buf, size_t cap, uint64_t done)
+MH__COLD static ssize_t copy_bytes(const struct mh__reply *reply, char *buf, size_t cap,
+                                   uint64_t done)
 {
     mh_str rest = mh__str_from(reply->bytes, (size_t)done);
     size_t len = rest.len < cap ? rest.len : cap;
@@ -408,7 +409,7 @@ static ssize_t produce(struct mh__exchange *ex, char *buf, size_t cap)
 }
 
 /* The bytes go straight to where they are sent from; chunks need to know how many they are. */
-static ssize_t produce_piece(struct mh__session *c)
+MH__COLD static ssize_t produce_piece(struct mh__session *c)
 {
     struct mh__exchange *ex = c->exchange;
     mh_buf *out = &c->worker->out;
@@ -442,7 +443,7 @@ static void defer(struct mh__exchange *ex)
     mh__loop_defer(ex->worker->loop, &ex->task);
 }
 
-static bool pump_producer(struct mh__session *c)
+MH__COLD static bool pump_producer(struct mh__session *c)
 {
     struct mh__exchange *ex = c->exchange;
     if (ex->waiting)
@@ -771,7 +772,7 @@ static bool is_through(const struct mh__session *c, const mh_str *in)
     return c->ended || (in->len == 0 && c->h1.reading == MH__DONE);
 }
 
-static void end(struct mh__session *c, const mh_str *in)
+MH__COLD static void end(struct mh__session *c, const mh_str *in)
 {
     if (is_through(c, in))
         close_now(c);
@@ -978,7 +979,7 @@ MH__COLD void mh__session_stop(struct mh__session *c)
 
 /* ---- the beginning ---- */
 
-static void copy_peer(struct mh__session *c, const struct mh__address *from)
+MH__COLD static void copy_peer(struct mh__session *c, const struct mh__address *from)
 {
     size_t len = from->len < sizeof(c->peer) ? from->len : sizeof(c->peer);
     if (from->len >= sizeof(sa_family_t))
