@@ -467,6 +467,11 @@ SERVE(serve_tree,
            CLOSE_,
        NULL})
 
+SERVE(serve_parts, {ASK("GET", "/files/wrap.c") "Range: bytes=100-199\r\n\r\n", NULL},
+      {ASK("GET", "/files/steps.h") "Range: bytes=-5\r\n\r\n", NULL},
+      {ASK("GET", "/files/steps.h") "If-None-Match: *\r\n\r\n", NULL},
+      {ASK("GET", "/files/steps.h") "Range: bytes=9999999-\r\n" CLOSE_, NULL})
+
 static int serve_streamed(void)
 {
     static const struct talk talk[] = {
@@ -597,6 +602,7 @@ const struct scenario serve_scenarios[] = {
     SERVED(serve_later),
     SERVED(serve_malformed),
     SERVED(serve_tree),
+    SERVED(serve_parts),
     SERVED(serve_loop_freed),
     SERVED(serve_threads),
     {.name = "serve_in_memory",
