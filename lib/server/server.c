@@ -37,7 +37,8 @@ struct mh_server {
     char *unix_path;     /* to be removed in the end */
     int connections_max; /* the option */
     int count;
-    atomic_int ready; /* posts whose worker may be told to stop */
+    atomic_int working; /* threads of ours that are */
+    atomic_int ready;   /* posts whose worker may be told to stop */
     struct post *posts;
 };
 
@@ -338,16 +339,26 @@ static int open_post(mh_server *server, struct post *post)
     return err;
 }
 
+/* The caller's thread hears of signals, and so is there until the last one has stopped. */
+static bool has_work(const struct post *post)
+{
+    const mh_server *server = post->server;
+    return !post->worker->stopped || (post == server->posts && atomic_load(&server->working) > 0);
+}
+
 static void work(struct post *post)
 {
     catch_up(post);
-    while (post->err == 0 && !post->worker->stopped)
+    while (post->err == 0 && has_work(post))
         post->err = mh__loop_turn(post->loop, -1);
 }
 
 static void *work_in_thread(void *arg)
 {
-    work(arg);
+    struct post *post = arg;
+    work(post);
+    atomic_fetch_sub(&post->server->working, 1);
+    mh__loop_nudge(post->server->posts[0].loop);
     return NULL;
 }
 
@@ -359,7 +370,10 @@ static int start_thread(struct post *post)
     int err = pthread_sigmask(SIG_SETMASK, &all, &before);
     if (err != 0)
         return -err;
+    atomic_fetch_add(&post->server->working, 1);
     err = pthread_create(&post->thread, NULL, work_in_thread, post);
+    if (err != 0)
+        atomic_fetch_sub(&post->server->working, 1);
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     return -err;
 }
