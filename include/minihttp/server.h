@@ -79,9 +79,10 @@ MH_API MH_CHECK int mh_request_form(const mh_request *req, const char *name, mh_
 /* Is the peer still there? Any thread, as long as the reply is owed. What false says is final. */
 MH_API bool mh_request_alive(const mh_request *req);
 
-/* Stop (true) or go on with (false) on_body(): meanwhile the body is not received, and the peer's
- * sending comes to a halt. Any thread, between handler and on_end(). A client that waits for "100
- * Continue" gets it when the handler has returned and on_body() is wanted. */
+/* Stop (true) or go on with (false) on_body(): meanwhile no more than some 16 KiB of the body is
+ * received, and the peer's sending comes to a halt. Any thread, from the handler on until on_end().
+ * A client that waits for "100 Continue" gets it when the handler has returned and on_body() is
+ * wanted. */
 MH_API void mh_request_pause(mh_request *req, bool paused);
 
 /* ---- replying. A body verb completes the reply and returns `status`, or a negative error: -EINVAL

@@ -121,13 +121,13 @@ MH_CHECK ssize_t mh__send_file(int fd, int file, uint64_t offset, uint64_t len);
 
 /* Bytes that were sent, and that the peer's side has not confirmed; 0 also where nobody can say. */
 uint64_t mh__unacknowledged(int fd);
+
 void mh__close(int fd); /* errno as it was; a close that fails has closed */
 
 /* ---- listen.c ---- */
 
-/* "host:port", ":port" (IPv6 and IPv4, or IPv4 where there is no IPv6), "[::1]:0", "unix:/path".
- * What
- * "[::]:port" is bound to is IPv6 alone. A socket file is replaced when nobody accepts on it. */
+/* "host:port", ":port" (IPv6 and IPv4, or IPv4 where there is no IPv6), "[::1]:0", "unix:/path". A
+ * listener at "[::]:port" has IPv6 alone. A socket file is replaced when nobody accepts on it. */
 MH_CHECK int mh__listen(const char *address);
 
 /* The same; where it is TCP, others may listen there too, who say so as well: the kernel shares the
